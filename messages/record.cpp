@@ -1,0 +1,196 @@
+#include "messages/record.hpp"
+
+#include <bit>
+#include <string>
+
+#include "messages/check.hpp"
+
+namespace drover {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "blocks are read in place as little endian");
+
+template <class T>
+T load(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+template <class T>
+void store(std::byte* at, T value) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+size_t padded(size_t size) {
+  return (size + 7) & ~size_t{7};
+}
+
+uint64_t block_checksum(ByteView block) {
+  const uint64_t header = checksum64(block.first(24));
+  return checksum64(block.subspan(block_header_bytes), header);
+}
+
+std::string at(size_t offset) {
+  return "block@" + std::to_string(offset);
+}
+
+void write_record_header(std::byte* head, const RecordView& r) {
+  store<uint32_t>(head, static_cast<uint32_t>(r.payload.size()));
+  store<uint16_t>(head + 4, static_cast<uint16_t>(r.kind));
+  store<uint16_t>(head + 6, r.schema);
+  store<uint64_t>(head + 8, r.seq);
+  store<int64_t>(head + 16, r.time_unix_ns);
+  std::memcpy(head + 24, r.hash.data(), r.hash.size());
+}
+
+RecordView read_record(const std::byte* head) {
+  RecordView r;
+  const auto size = load<uint32_t>(head);
+  r.kind = static_cast<RecordKind>(load<uint16_t>(head + 4));
+  r.schema = load<uint16_t>(head + 6);
+  r.seq = load<uint64_t>(head + 8);
+  r.time_unix_ns = load<int64_t>(head + 16);
+  std::memcpy(r.hash.data(), head + 24, r.hash.size());
+  r.payload = {head + record_header_bytes, size};
+  r.frame = {head, record_header_bytes + padded(size)};
+  return r;
+}
+
+}  // namespace
+
+std::string_view record_kind_name(RecordKind kind) noexcept {
+  switch (kind) {
+    case RecordKind::episode:
+      return "episode";
+    case RecordKind::datapack:
+      return "datapack";
+    case RecordKind::enrichment:
+      return "enrichment";
+    case RecordKind::event:
+      return "event";
+    case RecordKind::outcome:
+      return "outcome";
+    case RecordKind::receipt:
+      return "receipt";
+  }
+  return "unknown";
+}
+
+Hash record_hash(const RecordView& record) {
+  // kind, schema, seq and time are the 20 bytes after the size; they are hashed in that order.
+  std::array<std::byte, 20> identity;
+  store<uint16_t>(identity.data(), static_cast<uint16_t>(record.kind));
+  store<uint16_t>(identity.data() + 2, record.schema);
+  store<uint64_t>(identity.data() + 4, record.seq);
+  store<int64_t>(identity.data() + 12, record.time_unix_ns);
+  thread_local std::vector<std::byte> scratch;
+  scratch.assign(identity.begin(), identity.end());
+  scratch.insert(scratch.end(), record.payload.begin(), record.payload.end());
+  return sha256(scratch);
+}
+
+BlockBuilder::BlockBuilder(uint64_t first_seq) : first_seq_(first_seq), buffer_(block_header_bytes) {}
+
+Result<uint64_t> BlockBuilder::add(RecordKind kind, uint16_t schema, int64_t time_unix_ns, ByteView payload) {
+  RecordView record;
+  record.kind = kind;
+  record.schema = schema;
+  record.seq = next_seq();
+  record.time_unix_ns = time_unix_ns;
+  record.payload = payload;
+  const size_t frame_bytes = record_header_bytes + padded(payload.size());
+  if (payload.size() > record_payload_max_bytes)
+    return fail(
+        Errc::too_large, "record",
+        std::to_string(payload.size()) + " payload bytes, the bound is " + std::to_string(record_payload_max_bytes));
+  if (buffer_.size() + frame_bytes > block_max_bytes || count_ == block_max_records)
+    return fail(Errc::too_large, "block", "the block is full");
+  record.hash = record_hash(record);
+  const size_t offset = buffer_.size();
+  buffer_.resize(offset + frame_bytes);
+  write_record_header(buffer_.data() + offset, record);
+  if (!payload.empty()) std::memcpy(buffer_.data() + offset + record_header_bytes, payload.data(), payload.size());
+  ++count_;
+  return record.seq;
+}
+
+Status BlockBuilder::add_frame(const RecordView& record) {
+  if (record.seq != next_seq())
+    return fail(Errc::gap, "block",
+                "expected seq " + std::to_string(next_seq()) + ", got " + std::to_string(record.seq));
+  if (buffer_.size() + record.frame.size() > block_max_bytes || count_ == block_max_records)
+    return fail(Errc::too_large, "block", "the block is full");
+  buffer_.insert(buffer_.end(), record.frame.begin(), record.frame.end());
+  ++count_;
+  return {};
+}
+
+Bytes BlockBuilder::finish() {
+  std::byte* head = buffer_.data();
+  store<uint32_t>(head, block_magic);
+  store<uint32_t>(head + 4, count_);
+  store<uint64_t>(head + 8, first_seq_);
+  store<uint64_t>(head + 16, buffer_.size() - block_header_bytes);
+  store<uint64_t>(head + 24, block_checksum(buffer_));
+  Bytes block = Bytes::copy_of(ByteView(buffer_));
+  first_seq_ += count_;
+  count_ = 0;
+  buffer_.resize(block_header_bytes);
+  return block;
+}
+
+Result<Block> Block::parse(Bytes bytes) {
+  const size_t size = bytes.size();
+  if (size < block_header_bytes) return fail(Errc::truncated, at(size), "shorter than a block header");
+  if (size > block_max_bytes)
+    return fail(Errc::too_large, at(0), std::to_string(size) + " bytes, over the block bound");
+  const std::byte* base = bytes.data();
+  if (load<uint32_t>(base) != block_magic)
+    return fail(Errc::unsupported_version, at(0), "not a DRB1 block; was it written by a newer Drover?");
+  const auto count = load<uint32_t>(base + 4);
+  const auto body_bytes = load<uint64_t>(base + 16);
+  if (body_bytes != size - block_header_bytes)
+    return fail(Errc::truncated, at(16),
+                "the header says " + std::to_string(body_bytes) + " body bytes, there are " +
+                    std::to_string(size - block_header_bytes));
+  if (count == 0 || count > block_max_records || count > body_bytes / record_header_bytes)
+    return fail(Errc::corrupt, at(4), "impossible record count " + std::to_string(count));
+  if (load<uint64_t>(base + 24) != block_checksum(bytes.view()))
+    return fail(Errc::corrupt, at(24), "checksum mismatch");
+  Block block;
+  block.first_seq_ = load<uint64_t>(base + 8);
+  if (block.first_seq_ == 0 || block.first_seq_ > UINT64_MAX - count)
+    return fail(Errc::corrupt, at(8), "impossible first sequence number");
+  block.offsets_.reserve(count);
+  size_t offset = block_header_bytes;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (size - offset < record_header_bytes) return fail(Errc::corrupt, at(offset), "record header outside the block");
+    const size_t payload_bytes = load<uint32_t>(base + offset);
+    if (payload_bytes > record_payload_max_bytes || padded(payload_bytes) > size - offset - record_header_bytes)
+      return fail(Errc::corrupt, at(offset), "record payload outside the block");
+    if (load<uint64_t>(base + offset + 8) != block.first_seq_ + i)
+      return fail(Errc::corrupt, at(offset), "record out of order");
+    block.offsets_.push_back(static_cast<uint32_t>(offset));
+    offset += record_header_bytes + padded(payload_bytes);
+  }
+  if (offset != size) return fail(Errc::corrupt, at(offset), "bytes after the last record");
+  block.bytes_ = std::move(bytes);
+  return block;
+}
+
+RecordView Block::record(size_t index) const {
+  DROVER_CHECK(index < offsets_.size(), "record index outside the block");
+  return read_record(bytes_.data() + offsets_[index]);
+}
+
+Status Block::verify_hashes() const {
+  for (size_t i = 0; i < offsets_.size(); ++i) {
+    const RecordView r = record(i);
+    if (record_hash(r) != r.hash)
+      return fail(Errc::corrupt, "record seq " + std::to_string(r.seq), "content does not match its SHA-256");
+  }
+  return {};
+}
+
+}  // namespace drover
