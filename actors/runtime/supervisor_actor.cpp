@@ -192,6 +192,10 @@ caf::actor spawn_supervisor(Environment& environment, SupervisorConfig config) {
   return environment.spawn(supervisor, &environment, std::move(config));
 }
 
+Child worker_child(std::string name, Factory start, RestartRule restart, int64_t shutdown_ms) {
+  return {ChildSpec{std::move(name), restart, shutdown_ms}, std::move(start)};
+}
+
 Child nested_supervisor(SupervisorConfig config, RestartRule restart) {
   ChildSpec spec{config.name, restart, ChildSpec::no_deadline};
   return {std::move(spec), [config = std::move(config)](Environment& environment) -> Result<caf::actor> {

@@ -46,6 +46,10 @@ struct SupervisorConfig {
 // Starts the children in order. `environment` outlives the supervisor.
 caf::actor spawn_supervisor(Environment& environment, SupervisorConfig config);
 
+// A child that is an actor.
+Child worker_child(std::string name, Factory start, RestartRule restart = RestartRule::permanent,
+                   int64_t shutdown_ms = ChildSpec{}.shutdown_ms);
+
 // A child that is itself a supervisor, without a shutdown deadline of its own (its children have theirs).
 Child nested_supervisor(SupervisorConfig config, RestartRule restart = RestartRule::permanent);
 
