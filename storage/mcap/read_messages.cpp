@@ -57,11 +57,11 @@ class Tables {
     return {};
   }
   // Errors: corrupt when the message's channel, or that channel's schema, was not seen.
-  Result<ReadMessage> resolve(Message message, uint64_t offset) const {
+  Result<ReadMessage> resolve(Message message, uint64_t offset, bool crc_checked) const {
     const auto channel = channels_.find(message.channel_id);
     if (channel == channels_.end())
       return fail(Errc::corrupt, "Message.channel_id", std::to_string(message.channel_id) + " was not defined before");
-    ReadMessage out{nullptr, channel->second, std::move(message), offset};
+    ReadMessage out{nullptr, channel->second, std::move(message), offset, crc_checked};
     if (channel->second->schema_id == 0) return out;
     const auto schema = schemas_.find(channel->second->schema_id);
     if (schema == schemas_.end())
@@ -134,20 +134,25 @@ Result<AnyRecord> read_record(const Source& source, uint64_t offset, uint64_t by
   return decode_record(head.opcode, body);
 }
 
-// Calls `visit(record)` for every record inside a span until it returns an error. `buffer_bytes` is the size of the
-// buffer that the records share.
+struct Loaded {
+  uint64_t buffer_bytes = 0;  // of the buffer that a span's records share
+  bool crc_checked = false;   // by the chunk's own CRC
+};
+
+// Calls `visit(record)` for every record inside a span until it returns an error. Sets `loaded` before the first call.
 template <class Visit>
-Status each_in_span(const Source& source, const Span& span, const ReadOptions& options, uint64_t& buffer_bytes,
-                    Visit&& visit) {
+Status each_in_span(const Source& source, const Span& span, const ReadOptions& options, Loaded& loaded, Visit&& visit) {
   DROVER_ASSIGN(const Head outer, read_head(source, span.offset, source.size()));
   Bytes records;
   if (outer.opcode == static_cast<uint8_t>(Opcode::chunk)) {
     DROVER_ASSIGN(const AnyRecord record, read_record(source, span.offset, options.record_bytes_max));
-    DROVER_ASSIGN(records, decompress_chunk(std::get<Chunk>(record), options.chunk_bytes_max, options.check_crcs));
+    const auto& chunk = std::get<Chunk>(record);
+    DROVER_ASSIGN(records, decompress_chunk(chunk, options.chunk_bytes_max, options.check_crcs));
+    loaded.crc_checked = options.check_crcs && chunk.uncompressed_crc != 0;
   } else {
     DROVER_ASSIGN(records, source.read(span.offset, span.length));
   }
-  buffer_bytes = records.size();
+  loaded.buffer_bytes = records.size();
   uint64_t messages = 0;
   for (uint64_t at = 0; at < records.size() && messages < span.message_count;) {
     const uint64_t left = records.size() - at;
@@ -191,7 +196,8 @@ Plan plan_by_scan(const std::shared_ptr<const Source>& source, ReadOptions optio
       const bool loose = !item->chunk_offset;
       const bool grows =
           loose ? run_open && reader.position() - plan.spans.back().offset <= kRunBytes : in_chunk == item->offset;
-      if (auto known = plan.tables.resolve(*message, item->offset); !known) status = tl::unexpected(known.error());
+      if (auto known = plan.tables.resolve(*message, item->offset, item->crc_checked); !known)
+        status = tl::unexpected(known.error());
       if (status) status = note_message(plan, *item, reader.position(), !grows, options.span_count_max);
       run_open = loose;
       in_chunk = loose ? UINT64_MAX : item->offset;
@@ -315,20 +321,21 @@ class Delivery {
   template <class Take>
   uint64_t load(size_t index, Take&& take) {
     const Span& span = plan_.spans[index];
-    uint64_t number = 0, buffer_bytes = 0;
-    auto status = each_in_span(source_, span, options_, buffer_bytes, [&](AnyRecord record) -> Status {
+    uint64_t number = 0;
+    Loaded loaded;
+    auto status = each_in_span(source_, span, options_, loaded, [&](AnyRecord record) -> Status {
       DROVER_TRY(plan_.tables.add(record));
       auto* message = std::get_if<Message>(&record);
       if (message == nullptr || stopped_) return {};
       if (message->log_time_ns < span.first_ns || message->log_time_ns > span.last_ns)
         return fail(Errc::corrupt, "ChunkIndex.message_start_time", "a message lies outside its chunk's time range");
-      DROVER_ASSIGN(ReadMessage resolved, plan_.tables.resolve(std::move(*message), span.offset));
+      DROVER_ASSIGN(ReadMessage resolved, plan_.tables.resolve(std::move(*message), span.offset, loaded.crc_checked));
       ++number;
       if (filter_.wants(resolved)) take(std::move(resolved), number);
       return {};
     });
     if (!status) stop_at(span, to_damage(span.offset, status.error()));
-    return buffer_bytes;
+    return loaded.buffer_bytes;
   }
 
   void stop_at(const Span& span, Damage damage) {
@@ -406,7 +413,7 @@ ReadReport stream(const std::shared_ptr<const Source>& source, const MessageQuer
   while (auto item = reader.next()) {
     Status status = tables.add(item->record);
     if (auto* message = std::get_if<Message>(&item->record); message != nullptr && status) {
-      auto resolved = tables.resolve(std::move(*message), item->offset);
+      auto resolved = tables.resolve(std::move(*message), item->offset, item->crc_checked);
       if (!resolved) {
         status = tl::unexpected(resolved.error());
       } else if (filter.wants(*resolved)) {

@@ -160,10 +160,25 @@ std::optional<Item> RecordReader::next_outside() {
     return stop(frame->offset, Errc::corrupt,
                 "a record with opcode " + std::to_string(frame->opcode) + " does not belong in this section");
   }
+  const auto* index = std::get_if<MessageIndex>(&*record);
+  if (index != nullptr && !fits_chunk(*index))
+    return stop(last_offset_, Errc::corrupt, "a message index follows that does not fit the chunk before it");
+  last_opcode_ = frame->opcode;
+  last_offset_ = frame->offset;
   if (auto status = enter(*frame, *record); !status) return stop(frame->offset, status.error());
   if (is(frame->opcode, Opcode::chunk) && !options_.emit_chunks) return std::nullopt;
   if (is_unknown(frame->opcode) && !options_.emit_unknown) return std::nullopt;
-  return Item{frame->offset, std::nullopt, std::move(*record)};
+  return Item{frame->offset, std::nullopt, false, std::move(*record)};
+}
+
+// The specification puts one message index per channel immediately behind the chunk. An index that does not fit the
+// last chunk means that the record before it was a chunk whose opcode is damaged: else that chunk would go missing as
+// an unknown record, and only the CRC at the end of the data section would tell.
+bool RecordReader::fits_chunk(const MessageIndex& index) {
+  if (!is(last_opcode_, Opcode::chunk) && !is(last_opcode_, Opcode::message_index)) return false;
+  const bool first = !indexed_channels_.test(index.channel_id);
+  indexed_channels_.set(index.channel_id);
+  return first && (index.entries.empty() || chunk_channels_.test(index.channel_id));
 }
 
 // Takes notice of the records that change what comes next, and checks the CRCs they carry.
@@ -192,6 +207,9 @@ Status RecordReader::enter_chunk(const Chunk& chunk, uint64_t offset) {
   DROVER_ASSIGN(chunk_, decompress_chunk(chunk, options_.chunk_bytes_max, options_.check_crcs));
   chunk_file_offset_ = offset;
   chunk_at_ = 0;
+  chunk_channels_.reset();
+  indexed_channels_.reset();
+  chunk_crc_checked_ = options_.check_crcs && chunk.uncompressed_crc != 0;
   return {};
 }
 
@@ -225,8 +243,9 @@ std::optional<Item> RecordReader::next_inside() {
   auto record = decode_record(opcode, chunk_.slice(at + kFrameBytes, length));
   if (!record) return stop(chunk_file_offset_, record.error());
   chunk_at_ = at + kFrameBytes + length;
+  if (const auto* message = std::get_if<Message>(&*record)) chunk_channels_.set(message->channel_id);
   if (is_unknown(opcode) && !options_.emit_unknown) return std::nullopt;
-  return Item{chunk_file_offset_, at, std::move(*record)};
+  return Item{chunk_file_offset_, at, chunk_crc_checked_, std::move(*record)};
 }
 
 }  // namespace drover::mcap

@@ -10,6 +10,7 @@
 // sources may be shared.
 #pragma once
 
+#include <bitset>
 #include <functional>
 #include <map>
 #include <memory>
@@ -36,6 +37,7 @@ struct ReadOptions {
 struct Item {
   uint64_t offset = 0;                   // file offset of the record; for a record inside a chunk: of the chunk
   std::optional<uint64_t> chunk_offset;  // offset inside the uncompressed chunk, for records inside a chunk
+  bool crc_checked = false;              // stands in a chunk whose CRC was there and right
   AnyRecord record;
 };
 
@@ -71,12 +73,15 @@ class RecordReader {
   Status enter(const Frame& frame, const AnyRecord& record);
   Status enter_chunk(const Chunk& chunk, uint64_t offset);
   Status check_footer(const Frame& frame, const Footer& footer) const;
+  bool fits_chunk(const MessageIndex& index);
   bool belongs_here(uint8_t opcode) const noexcept;
 
   std::shared_ptr<const Source> source_;
   ReadOptions options_;
   Stage stage_ = Stage::magic;
   uint64_t position_ = 0;
+  uint8_t last_opcode_ = 0;  // of the record before, outside chunks
+  uint64_t last_offset_ = 0;
   uint32_t crc_ = 0;            // running: of the data section, then of the summary
   uint64_t summary_start_ = 0;  // where DataEnd ended
   Bytes window_;                // read-ahead
@@ -84,6 +89,9 @@ class RecordReader {
   Bytes chunk_;  // uncompressed records of the current chunk
   uint64_t chunk_file_offset_ = 0;
   uint64_t chunk_at_ = 0;
+  bool chunk_crc_checked_ = false;
+  std::bitset<65536> chunk_channels_;    // with messages in the last chunk
+  std::bitset<65536> indexed_channels_;  // with an index behind it
   std::optional<Damage> damage_;
 };
 
@@ -101,7 +109,8 @@ struct ReadMessage {
   std::shared_ptr<const Schema> schema;    // null: the channel has no schema
   std::shared_ptr<const Channel> channel;  // never null
   Message message;
-  uint64_t offset = 0;  // of the message, or of the chunk that holds it
+  uint64_t offset = 0;       // of the message, or of the chunk that holds it
+  bool crc_checked = false;  // as in Item; false: only DataEnd, reached without damage, vouches for it
 };
 
 struct ReadReport {

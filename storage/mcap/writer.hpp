@@ -19,7 +19,7 @@
 namespace drover::mcap {
 
 struct WriterOptions {
-  std::string profile;
+  std::string profile = {};
   std::string library = "drover";
   bool chunked = true;  // false: records stand in the data section directly, without message or chunk indexes
   uint64_t chunk_size_bytes = uint64_t{1} << 20;  // a chunk is closed when its records reach this; 1 B .. 1 GiB
