@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "actors/network/peer_name.hpp"
+#include "actors/runtime/packet_message.hpp"
 #include "messages/bytes.hpp"
 #include "messages/hash.hpp"
 #include "messages/result.hpp"
@@ -34,10 +35,10 @@ struct PeerHello {
   SessionRef session{};
   std::string address{};           // network address of the peer, or "memory"
   std::string software_version{};  // as the peer said
-  uint16_t protocol = 0;         // version both sides will use
-  uint64_t incarnation = 0;      // of the robot's store; never 0 for robots and gateways
-  uint64_t first_seq = 0;        // first sequence number still in the robot's journal; 0: empty
-  uint64_t last_seq = 0;         // last sequence number in the robot's journal; 0: empty
+  uint16_t protocol = 0;           // version both sides will use
+  uint64_t incarnation = 0;        // of the robot's store; never 0 for robots and gateways
+  uint64_t first_seq = 0;          // first sequence number still in the robot's journal; 0: empty
+  uint64_t last_seq = 0;           // last sequence number in the robot's journal; 0: empty
   uint64_t knowledge_version = 0;
 };
 struct PeerWelcome {
@@ -96,7 +97,7 @@ struct PeerKnowledge {
 };
 struct KnowledgeUpdate {
   uint64_t version = 0;  // equal to `have` when there is nothing new
-  Bytes snapshot{};        // flat SignedKnowledge (knowledge.capnp) or empty
+  Bytes snapshot{};      // flat SignedKnowledge (knowledge.capnp) or empty
 };
 
 // Small health report carried by each ping.
@@ -158,10 +159,3 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::PeerPing)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::PeerQuery)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::PeerGone)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::ServePeers)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::HelloReply)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::AppendReply)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::WantsReply)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::ChunkReply)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::KnowledgeReply)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::PingReply)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::network::QueryAnswer)
