@@ -241,3 +241,29 @@ TEST_CASE("storage/mcap: files on disk are written once and read without loading
   CHECK(reader.damage()->code == Errc::truncated);
   std::filesystem::remove_all(folder);
 }
+
+TEST_CASE("storage/mcap: the worked example of FORMAT.md is what the writer writes") {
+  const unsigned char expected[] = {
+      0x89, 0x4d, 0x43, 0x41, 0x50, 0x30, 0x0d, 0x0a, 0x01, 0x09, 0,    0,    0,    0,    0,    0,    0,    0,    0,
+      0,    0,    1,    0,    0,    0,    0x64, 0x06, 0x67, 0,    0,    0,    0,    0,    0,    0,    5,    0,    0,
+      0,    0,    0,    0,    0,    5,    0,    0,    0,    0,    0,    0,    0,    0x3f, 0,    0,    0,    0,    0,
+      0,    0,    0x9b, 0xe2, 0x14, 0x5f, 0,    0,    0,    0,    0x3f, 0,    0,    0,    0,    0,    0,    0,    0x04,
+      0x15, 0,    0,    0,    0,    0,    0,    0,    1,    0,    0,    0,    2,    0,    0,    0,    0x2f, 0x74, 3,
+      0,    0,    0,    0x72, 0x61, 0x77, 0,    0,    0,    0,    0x05, 0x18, 0,    0,    0,    0,    0,    0,    0,
+      1,    0,    0,    0,    0,    0,    5,    0,    0,    0,    0,    0,    0,    0,    5,    0,    0,    0,    0,
+      0,    0,    0,    0x68, 0x69, 0x0f, 4,    0,    0,    0,    0,    0,    0,    0,    0x26, 0x3d, 0x57, 0x5c, 0x02,
+      0x14, 0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
+      0,    0,    0,    0,    0,    0xb0, 0xc9, 0xc4, 0x6f, 0x89, 0x4d, 0x43, 0x41, 0x50, 0x30, 0x0d, 0x0a};
+  MemorySink sink;
+  WriterOptions options;
+  options.library = "d";
+  options.compression = Compression::none;
+  options.repeat_schemas = options.repeat_channels = options.statistics = options.message_index = false;
+  options.chunk_index = options.attachment_index = options.metadata_index = options.summary_offsets = false;
+  auto writer = Writer::open(sink, options);
+  REQUIRE(writer);
+  REQUIRE(writer->add_channel("/t", "raw", 0));
+  REQUIRE(writer->write(Message{1, 0, 5, 5, Bytes::copy_of("hi")}));
+  REQUIRE(writer->close());
+  CHECK(sink.content() == std::string(reinterpret_cast<const char*>(expected), sizeof(expected)));
+}
