@@ -43,7 +43,8 @@ struct SupervisorConfig {
   std::function<void(const SupervisorEnd&)> on_end;
 };
 
-// Starts the children in order. `environment` outlives the supervisor.
+// Starts the children in order. `environment` outlives the supervisor. Keep the handle: CAF ends an idle actor that
+// nobody refers to, silently. A supervisor keeps its children's.
 caf::actor spawn_supervisor(Environment& environment, SupervisorConfig config);
 
 // A child that is an actor.
