@@ -431,9 +431,11 @@ Result<Bytes> decompress_chunk(const Chunk& chunk, uint64_t bytes_max, bool chec
     if (records.size() != chunk.uncompressed_bytes)
       return fail(Errc::corrupt, "Chunk.uncompressed_size", "differs from the records' size");
   } else if (chunk.uncompressed_bytes > 0 || !chunk.records.empty()) {
-    // LZ4 cannot shrink below 1/255; a claim beyond that is refused before anything is allocated.
-    if (chunk.compression == "lz4" && chunk.uncompressed_bytes / 256 > chunk.records.size())
-      return fail(Errc::corrupt, "Chunk.uncompressed_size", "more than lz4 can hold in so few bytes");
+    // LZ4 spends at least 1 byte on 255, zstd 4 on a block of 128 KiB: a claim beyond that is refused before anything
+    // is allocated.
+    const uint64_t ratio_max = chunk.compression == "lz4" ? 256 : 32768;
+    if (chunk.uncompressed_bytes / ratio_max > chunk.records.size())
+      return fail(Errc::corrupt, "Chunk.uncompressed_size", "more than so few bytes can hold");
     records = Bytes::make(chunk.uncompressed_bytes, [&](std::span<std::byte> to) {
       status = chunk.compression == "lz4" ? inflate_lz4(chunk.records, to) : inflate_zstd(chunk.records, to);
     });

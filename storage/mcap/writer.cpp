@@ -21,14 +21,14 @@ Status check_size(const char* what, uint64_t size) {
   return {};
 }
 
-const AnyRecord as_record(const std::pair<const uint16_t, Schema>& entry) {
+AnyRecord as_record(const std::pair<const uint16_t, Schema>& entry) {
   return entry.second;
 }
-const AnyRecord as_record(const std::pair<const uint16_t, Channel>& entry) {
+AnyRecord as_record(const std::pair<const uint16_t, Channel>& entry) {
   return entry.second;
 }
 template <class Record>
-const AnyRecord as_record(const Record& record) {
+AnyRecord as_record(const Record& record) {
   return record;
 }
 
