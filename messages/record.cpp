@@ -26,6 +26,13 @@ size_t padded(size_t size) {
   return (size + 7) & ~size_t{7};
 }
 
+// Equal records are equal bytes: the padding that no hash covers must be zero.
+bool zero_padding(const std::byte* payload, size_t payload_bytes) {
+  for (size_t i = payload_bytes; i < padded(payload_bytes); ++i)
+    if (payload[i] != std::byte{0}) return false;
+  return true;
+}
+
 uint64_t block_checksum(ByteView block) {
   const uint64_t header = checksum64(block.first(24));
   return checksum64(block.subspan(block_header_bytes), header);
@@ -171,6 +178,8 @@ Result<Block> Block::parse(Bytes bytes) {
       return fail(Errc::corrupt, at(offset), "record payload outside the block");
     if (load<uint64_t>(base + offset + 8) != block.first_seq_ + i)
       return fail(Errc::corrupt, at(offset), "record out of order");
+    if (!zero_padding(base + offset + record_header_bytes, payload_bytes))
+      return fail(Errc::corrupt, at(offset), "padding is not zero");
     block.offsets_.push_back(static_cast<uint32_t>(offset));
     offset += record_header_bytes + padded(payload_bytes);
   }

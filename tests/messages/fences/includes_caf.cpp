@@ -1,0 +1,2 @@
+// Must not compile in a pure room.
+#include <caf/all.hpp>

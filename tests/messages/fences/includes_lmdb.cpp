@@ -1,0 +1,2 @@
+// Must not compile outside storage/.
+#include <lmdb.h>
