@@ -16,12 +16,12 @@ caf::actor Ref::get() const {
 }
 
 bool Ref::count_drop() const {
-  if (slot_) ++slot_->dropped;
+  if (slot_) slot_->dropped.add();
   return false;
 }
 
 uint64_t Ref::dropped() const {
-  return slot_ ? slot_->dropped.load() : 0;
+  return slot_ ? slot_->dropped.value() : 0;
 }
 uint64_t Ref::generation() const {
   return slot_ ? slot_->generation.load() : 0;
@@ -30,7 +30,11 @@ uint64_t Ref::generation() const {
 std::shared_ptr<Ref::Slot> Directory::slot(std::string_view name) {
   std::scoped_lock lock(mutex_);
   auto it = slots_.find(name);
-  if (it == slots_.end()) it = slots_.emplace(std::string(name), std::make_shared<Ref::Slot>(std::string(name))).first;
+  if (it == slots_.end()) {
+    Counter& dropped = metrics_.counter("drover_messages_dropped_total", "Messages to a name that nobody had",
+                                        {{"receiver", std::string(name)}});
+    it = slots_.emplace(std::string(name), std::make_shared<Ref::Slot>(std::string(name), dropped)).first;
+  }
   return it->second;
 }
 

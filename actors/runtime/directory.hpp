@@ -18,6 +18,8 @@
 #include <string_view>
 #include <utility>
 
+#include "actors/runtime/metrics.hpp"
+
 namespace drover::runtime {
 
 class Ref {
@@ -51,12 +53,12 @@ class Ref {
  private:
   friend class Directory;
   struct Slot {
-    explicit Slot(std::string n) : name(std::move(n)) {}
+    Slot(std::string n, Counter& drops) : name(std::move(n)), dropped(drops) {}
     const std::string name;
     mutable std::mutex mutex;
     caf::actor current;
     std::atomic<uint64_t> generation = 0;
-    std::atomic<uint64_t> dropped = 0;
+    Counter& dropped;
   };
   explicit Ref(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {}
   bool count_drop() const;
@@ -66,6 +68,9 @@ class Ref {
 
 class Directory {
  public:
+  // Counts drops as drover_messages_dropped_total{receiver="..."} in `metrics`, which outlives it.
+  explicit Directory(Metrics& metrics) : metrics_(metrics) {}
+
   Ref ref(std::string_view name);
   void bind(std::string_view name, const caf::actor& actor);
   // Only if `actor` still has the name.
@@ -74,6 +79,7 @@ class Directory {
  private:
   std::shared_ptr<Ref::Slot> slot(std::string_view name);
 
+  Metrics& metrics_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Ref::Slot>, std::less<>> slots_;
 };

@@ -16,6 +16,7 @@ Environment::Environment(caf::actor_system& system, EnvironmentOptions options)
     : system_(system),
       options_(with_defaults(std::move(options))),
       clock_(options_.clock),
+      directory_(metrics_),
       quarantine_(options_.quarantine, *clock_, options_.log, options_.quarantine_sink) {}
 
 caf::error Environment::error_of(const std::exception_ptr& thrown) {

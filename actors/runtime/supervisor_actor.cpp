@@ -48,6 +48,13 @@ ExitKind kind_of(const caf::error& reason) {
   return asked ? ExitKind::normal : ExitKind::abnormal;
 }
 
+// The text of an exception or of a give-up as it is; other reasons as CAF names them.
+std::string text_of(Self* self, const caf::error& reason) {
+  if (reason == caf::sec::runtime_error && reason.context().match_elements<std::string>())
+    return reason.context().get_as<std::string>(0);
+  return self->system().render(reason);
+}
+
 void send_exit(Self* self, const caf::actor& child, caf::exit_reason reason) {
   if (child) self->send<caf::message_priority::high>(child, caf::exit_msg{self->address(), caf::make_error(reason)});
 }
@@ -151,7 +158,7 @@ void on_down(Self* self, const caf::down_msg& down) {
     const caf::actor& child = (*state.living)[index];
     if (!child || child.address() != down.source) continue;
     const bool expected = state.machine->state(index) == Supervision::ChildState::stopping;
-    const std::string reason = self->system().render(down.reason);
+    const std::string reason = text_of(self, down.reason);
     if (kind_of(down.reason) == ExitKind::abnormal && !expected) {
       state.restarts->add();
       state.environment->log(
