@@ -1,0 +1,66 @@
+// What `drover robot` is told: one plain struct with every default. Units and ranges: robot_config.cpp and
+// configs/robot.toml, which is made from it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "actors/sync/blob_lane.hpp"
+#include "actors/sync/outbox.hpp"
+#include "nodes/config/common_config.hpp"
+#include "nodes/config/network_config.hpp"
+
+namespace drover::nodes {
+
+struct SpoolConfig {
+  std::string path;              // folder that is watched. Required
+  std::string mapping = "auto";  // name of a mapping, or auto: the one that fits each file
+};
+
+struct RobotStoreConfig {
+  std::string dir;                                  // Required
+  uint64_t map_initial_bytes = 64u << 20;           // 1 MiB .. 1 TiB
+  uint64_t map_max_bytes = uint64_t{64} << 30;      // 16 MiB .. 16 TiB
+  uint64_t quota_bytes = uint64_t{32} << 30;        // of blobs; 1 MiB ..
+  uint64_t free_reserve_bytes = uint64_t{1} << 30;  // of the disk, left alone; 0 ..
+};
+
+struct CaptureConfig {
+  std::string mappings_dir = "mappings";
+  std::string econ_file = "econ/default.toml";
+  std::string baseline_file = "baselines/default.toml";
+  int64_t poll_ms = 1000;     // 10 ms .. 1 h
+  uint32_t stable_polls = 2;  // 1 .. 100
+  bool skip_duplicates = true;
+  std::vector<SpoolConfig> spools;  // 0 .. 64
+};
+
+struct CoordinatorLinkConfig {
+  std::string address;      // host:port; empty: capture only, nothing leaves this machine
+  std::string server_name;  // in the coordinator's certificate; empty: the host of the address
+};
+
+struct KnowledgeTrustConfig {
+  std::string public_key_file = "pki/knowledge.pub";  // empty: no knowledge is taken
+};
+
+struct RobotConfig {
+  IdentityConfig node;
+  RobotStoreConfig store;
+  CaptureConfig capture;
+  CoordinatorLinkConfig coordinator;
+  TlsConfig tls;
+  sync::OutboxLimits outbox;
+  sync::BlobLaneLimits blobs;
+  KnowledgeTrustConfig knowledge;
+  NetworkConfig network;
+  LogConfig log;
+  ServiceConfig service;
+};
+
+void describe(Fields& fields, RobotConfig& config);
+// Rules between keys. Adds problems.
+void validate(const RobotConfig& config, Problems& problems);
+
+}  // namespace drover::nodes
