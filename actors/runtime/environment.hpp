@@ -77,7 +77,7 @@ class Environment {
   caf::actor spawn_with(F fun, Ts&&... xs) {
     using Self = caf::infer_impl_from_fun_t<F>;
     auto body = [fun = std::move(fun), args = std::make_tuple(std::decay_t<Ts>(std::forward<Ts>(xs))...)](
-                    Self* self) mutable -> caf::behavior {
+                    Self* self, int) mutable -> caf::behavior {
       self->set_exception_handler([](std::exception_ptr& thrown) { return error_of(thrown); });
       try {
         return std::apply([&](auto&... arg) { return fun(self, std::move(arg)...); }, args);
@@ -86,7 +86,7 @@ class Environment {
         return {};
       }
     };
-    return system_.spawn<Options>(std::move(body));
+    return system_.spawn<Options>(std::move(body), 0);  // CAF 0.17 dereferences null when there is no argument
   }
   static caf::error error_of(const std::exception_ptr& thrown);
 
