@@ -154,6 +154,7 @@ json energy_json(const EpisodeFacts& facts) {
     return out;
   }
   out["total_J"] = facts.energy.total_J;
+  if (facts.energy.total_J <= 0) out["delta_ep_note"] = "no energy was used: EP is not defined and delta_ep is 0";
   if (facts.energy.supply_J) out["supply_J"] = *facts.energy.supply_J;
   if (!facts.energy.note.empty()) out["note"] = facts.energy.note;
   return out;
