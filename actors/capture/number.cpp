@@ -11,7 +11,7 @@ namespace {
 constexpr size_t number_bytes_max = 64;
 
 bool is_blank(char c) noexcept {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f';
 }
 
 bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcept {
@@ -20,8 +20,10 @@ bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcep
 }
 
 std::optional<double> parse_point(std::string_view text) noexcept {
-  if (text.front() == '+') text.remove_prefix(1);
-  if (text.empty() || text.front() == '+') return std::nullopt;
+  if (text.front() == '+') {
+    text.remove_prefix(1);
+    if (text.empty() || text.front() == '+' || text.front() == '-') return std::nullopt;
+  }
   double value = 0;
   const char* end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, value);
