@@ -130,7 +130,8 @@ struct QueryReply {
   std::string reply{};
 };
 
-// Notification: the session ended; no more requests of it follow. Only for sessions whose PeerHello was answered ok.
+// Notification: the session ended; no more requests of it follow. Sent once after each PeerHello that was not answered
+// with an error, also when the peer left before the answer came.
 struct PeerGone {
   SessionRef session{};
   Error reason{};
