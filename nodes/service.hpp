@@ -74,10 +74,10 @@ struct ServiceOptions {
 
 // What a daemon gives to the service loop. Every hook is called on the thread of run() and must not block.
 struct ServiceHooks {
-  std::function<void()> stop;           // begin the clean stop; call Service::finished when it is done. Needed
-  std::function<void()> reload;         // SIGHUP
-  std::function<bool()> healthy;        // false withholds the watchdog, so that the manager restarts the daemon
-  std::function<std::string()> status;  // one line for the service manager
+  std::function<void()> stop = {};           // begin the clean stop; call Service::finished when it is done. Needed
+  std::function<void()> reload = {};         // SIGHUP
+  std::function<bool()> healthy = {};        // false withholds the watchdog, so that the manager restarts the daemon
+  std::function<std::string()> status = {};  // one line for the service manager
 };
 
 class Service {
