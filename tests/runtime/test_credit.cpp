@@ -81,6 +81,7 @@ namespace {
 struct Consumed {
   uint64_t items = 0;
   uint64_t peak_messages = 0;
+  uint64_t asked = 0;
   uint64_t control = 0;
   uint64_t control_wait_items_max = 0;
 };
@@ -89,8 +90,16 @@ struct ConsumerState {
 };
 caf::behavior consumer(caf::stateful_actor<ConsumerState>* self, Consumed* out, LaneConfig config, Counter* refused) {
   auto& lane = self->state.lane;
+  // While an item is in work another thread may send control: here the handler itself does.
   lane = std::make_unique<CreditedLane<uint64_t>>(
-      config, [out](uint64_t&) { ++out->items; }, refused);
+      config,
+      [self, out](uint64_t&) {
+        ++out->items;
+        if (out->items % 3 != 0) return;
+        ++out->asked;
+        self->send<caf::message_priority::high>(self, Ask{out->items});
+      },
+      refused);
   self->set_down_handler([self](caf::down_msg& down) { self->state.lane->forget(down.source); });
   return lane->handlers(self).or_else([=](const Ask& ask) {
     ++out->control;
@@ -160,7 +169,8 @@ TEST_CASE("runtime/credit_actor: control overtakes bulk, whatever the queue hold
       ++asked;
     }
     CHECK(consumed.items == 3 * capacity);
-    CHECK(consumed.control == asked);
+    CHECK(consumed.control == asked + consumed.asked);
+    CHECK(consumed.asked == capacity);
     CHECK(consumed.peak_messages <= capacity);
     CHECK(consumed.peak_messages >= capacity / 2);
     CHECK(consumed.control_wait_items_max <= 3);
@@ -193,5 +203,29 @@ TEST_CASE("runtime/credit_actor: windows are finite; one that has gone makes roo
   CHECK(consumed.items == 20);
   CHECK(refused.value() == 2);
   for (const auto& actor : {b, sink}) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+  sim.drain();
+}
+
+TEST_CASE("runtime/credit_actor: a producer that overruns its window is told and takes nothing from the others") {
+  Simulation sim(10);
+  Environment& environment = sim.environment();
+  Consumed consumed;
+  Counter refused;
+  int told = 0;
+  const caf::actor sink = environment.spawn(consumer, &consumed, LaneConfig{{4, 400}, 2}, &refused);
+  const caf::actor rogue = environment.spawn([&](caf::event_based_actor* self) -> caf::behavior {
+    self->send<caf::message_priority::high>(sink, OpenLane{});
+    return {[&sink, self](const LaneCredit& credit) {
+              if (!credit.initial) return;
+              CHECK(credit.credit == Credit{2, 200});
+              for (uint64_t i = 0; i < 3; ++i) self->send(sink, LaneItem<uint64_t>{i, 100});
+            },
+            [&told](const LaneRefused& refusal) { told += refusal.error.code == Errc::overloaded; }};
+  });
+  sim.drain();
+  CHECK(consumed.items + refused.value() == 3);
+  CHECK(refused.value() == 1);
+  CHECK(static_cast<uint64_t>(told) == refused.value());
+  for (const auto& actor : {rogue, sink}) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
   sim.drain();
 }

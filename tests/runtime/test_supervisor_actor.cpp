@@ -4,7 +4,6 @@
 
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/event_based_actor.hpp>
-#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
 #include <condition_variable>
@@ -418,7 +417,6 @@ TEST_CASE("runtime/supervisor_actor: works on real threads, blocking actors incl
     caf::anon_send(blocking, Crash{});  // not touched by the factory until this crash is handled
   }
   REQUIRE(wait([&] { return starts == 4; }));
-  caf::scoped_actor self{system};
-  self->send_exit(root, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(root, caf::exit_reason::user_shutdown);
   REQUIRE(wait([&] { return ended; }));
 }
