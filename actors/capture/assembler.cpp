@@ -16,6 +16,7 @@ namespace {
 constexpr size_t channels_max = 8192;
 constexpr size_t events_max = 20'000;
 constexpr size_t notes_max = 32;
+constexpr double reading_max = 1e300;  // so that differences stay finite
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 double seconds(int64_t from_ns, int64_t to_ns) noexcept {
@@ -134,7 +135,7 @@ std::optional<CutReason> Assembler::cut_before(int64_t time_ns, std::span<const 
 void Assembler::take_channel(uint32_t index, double value) {
   Channel& channel = channels_[index];
   value = value * channel.scale + channel.offset;
-  if (!std::isfinite(value)) {
+  if (!(std::abs(value) <= reading_max)) {
     ++channel.missing;
     return;
   }
@@ -234,7 +235,7 @@ void Assembler::extend_to(const Next& next) {
     const Use use = uses_[reading.id];
     if (use.role != Role::channel) continue;
     const double value = reading.value * channels_[use.index].scale + channels_[use.index].offset;
-    if (std::isfinite(value)) values_[use.index] = value;
+    if (std::abs(value) <= reading_max) values_[use.index] = value;
   }
   motion_.add_energy(energy_.integrate(next.time_ns, values_));
   forget(next.readings);

@@ -179,7 +179,7 @@ const CsvRow* CsvReader::next() {
 // Takes the candidate that splits the first line that is no comment most often; a comma when none does.
 bool CsvReader::choose_separator() {
   if (format_.separator != 0) return true;
-  constexpr std::array<char, 4> candidates = {';', ',', '\t', '|'};
+  constexpr std::array<char, 5> candidates = {';', ',', '\t', '|', ' '};  // a blank only where no other is
   format_.separator = '\0';  // hardly ever there: the whole line is one cell
   const CsvRow* row = next();
   format_.separator = ',';
@@ -192,8 +192,9 @@ bool CsvReader::choose_separator() {
     for (size_t i = 0; i < candidates.size(); ++i)
       if (!quoted && c == candidates[i]) ++counts[i];
   }
-  const size_t best = static_cast<size_t>(std::max_element(counts.begin(), counts.end()) - counts.begin());
+  const size_t best = static_cast<size_t>(std::max_element(counts.begin(), counts.end() - 1) - counts.begin());
   if (counts[best] > 0) format_.separator = candidates[best];
+  if (counts[best] == 0 && counts.back() > 0) format_.separator = ' ';
   at_ = begin;
   line_ = row->line;
   return true;

@@ -24,7 +24,7 @@ using ByteSource = mcap::Source;
 enum class LineEnds : uint8_t { automatic, lf, crlf, cr };  // automatic: each of the three, also mixed
 
 struct CsvFormat {
-  char separator = 0;  // 0: chosen from the header line among ; , tab |
+  char separator = 0;  // 0: chosen from the header line among ; , tab | and blank
   char quote = '"';    // 0: none. Special only at the start of a cell; doubled inside means itself
   LineEnds line_ends = LineEnds::automatic;
   std::string comment;  // lines starting with it are skipped; empty: none

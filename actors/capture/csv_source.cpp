@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "actors/capture/assembler.hpp"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t lines_listed_max = 5;
+constexpr size_t notes_max = 32;
 
 struct CellPlan {
   size_t cell = 0;
@@ -97,10 +99,10 @@ Status CsvSource::open() {
                   "has no clock column \"" + clock_.column + "\" (kind " + report_.kind + ")");
     clock_cell_ = static_cast<size_t>(found - names.begin());
   }
+  std::set<std::string_view> taken;
   for (size_t i = 0; i < names.size(); ++i) {
-    if (std::find(names.begin(), names.begin() + static_cast<ptrdiff_t>(i), names[i]) !=
-        names.begin() + static_cast<ptrdiff_t>(i)) {
-      if (!names[i].empty())
+    if (!taken.insert(names[i]).second) {
+      if (!names[i].empty() && report_.notes.size() < notes_max)
         report_.notes.push_back("column \"" + printable(names[i]) + "\" is there twice; the first is used");
       continue;
     }
@@ -149,7 +151,10 @@ std::optional<int64_t> CsvSource::row_time(const CsvRow& row) {
     const double offset_s = static_cast<double>(rows_seen_) / clock_.rate_hz;
     time_ns = clock_.rule.epoch_ns + std::llround(std::min(offset_s, 1e9) * 1e9);
   } else if (clock_cell_ < row.cells.size()) {
-    time_ns = parse_time(row.cells[clock_cell_], clock_.rule);
+    std::string_view text = trim(row.cells[clock_cell_]);
+    // Some exports keep the quotes of a quoted time as part of the cell.
+    if (text.size() > 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
+    time_ns = parse_time(text, clock_.rule);
   }
   ++rows_seen_;
   if (!time_ns) timeless_.add(row.line);

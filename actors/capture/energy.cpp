@@ -7,6 +7,7 @@ namespace drover::capture {
 namespace {
 
 constexpr size_t joints_max = 256;
+constexpr double power_max_W = 1e12;  // beyond it a reading is damage, and sums stay finite
 
 }  // namespace
 
@@ -39,7 +40,7 @@ double EnergyMeter::read(std::span<const double> values, uint32_t channel) {
 }
 
 double EnergyMeter::Integral::add(int64_t time_ns, double power_W, double gap_s) {
-  if (!std::isfinite(power_W)) return 0;
+  if (!(std::abs(power_W) <= power_max_W)) return 0;
   double gained_J = 0;
   if (started) {
     const double step_s = static_cast<double>(time_ns - last_ns) * 1e-9;
@@ -49,7 +50,6 @@ double EnergyMeter::Integral::add(int64_t time_ns, double power_W, double gap_s)
     } else {
       skipped_s += step_s;
     }
-    if (!std::isfinite(gained_J) || !std::isfinite(joules + gained_J)) gained_J = 0;
   }
   joules += gained_J;
   started = true;
@@ -69,8 +69,8 @@ double EnergyMeter::integrate(int64_t time_ns, std::span<const double> values) {
     const double nominal_W = rule_.nominal_voltage_V * std::abs(read(values, joint.current));
     work_J += joint.work.add(time_ns, power_W, rule_.gap_s);
     estimate_J += joint.estimate.add(time_ns, nominal_W, rule_.gap_s);
-    if (std::isfinite(power_W)) work_W += power_W;
-    if (std::isfinite(nominal_W)) estimate_W += nominal_W;
+    if (power_W <= power_max_W) work_W += power_W;
+    if (nominal_W <= power_max_W) estimate_W += nominal_W;
   }
   switch (rule_.method) {
     case EnergyMethod::none:

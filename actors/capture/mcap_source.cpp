@@ -21,6 +21,7 @@ namespace {
 constexpr size_t array_columns_max = 64;  // longer arrays (images, clouds) are not channels
 constexpr size_t columns_max = 8192;
 constexpr size_t message_overhead_bytes = 64;
+constexpr size_t notes_max = 32;
 
 struct Topic {
   mcap::Channel channel;
@@ -46,6 +47,9 @@ class McapSource final : public LogSource {
   const SourceReport& report() const noexcept override { return report_; }
 
  private:
+  void note(std::string_view text) {
+    if (report_.notes.size() < notes_max) report_.notes.push_back(printable(text, 500));
+  }
   void take_table(const mcap::AnyRecord& record);
   void add_topic(const mcap::Channel& channel);
   std::vector<ColumnUse>& uses_of(const std::string& column);
@@ -68,6 +72,7 @@ class McapSource final : public LogSource {
   std::map<uint16_t, mcap::Schema> schemas_;
   std::map<uint16_t, Topic> topics_;
   std::map<std::string, std::vector<ColumnUse>> columns_;
+  std::vector<ColumnUse> no_uses_;
   std::vector<Reading> readings_;
   std::vector<mcap::Message> messages_;  // of the open episode
   uint64_t messages_bytes_ = 0;
@@ -83,10 +88,12 @@ void McapSource::add_topic(const mcap::Channel& channel) {
     if (parsed) {
       topic.schema = std::make_shared<const mcap::Ros2Schema>(std::move(*parsed));
     } else {
-      report_.notes.push_back("topic " + topic.name +
-                              ": schema not understood: " + printable(parsed.error().message()));
+      note("topic " + topic.name + ": schema not understood: " + parsed.error().message());
     }
   }
+  if (!topic.schema && channel.message_encoding != "cdr")
+    note("topic " + topic.name + ": encoding \"" + channel.message_encoding +
+         "\" is not decoded; messages are counted");
   topics_.emplace(channel.id, std::move(topic));
 }
 
@@ -103,8 +110,7 @@ void McapSource::take_table(const mcap::AnyRecord& record) {
 std::vector<ColumnUse>& McapSource::uses_of(const std::string& column) {
   const auto found = columns_.find(column);
   if (found != columns_.end()) return found->second;
-  static std::vector<ColumnUse> nothing;
-  if (columns_.size() >= columns_max) return nothing;
+  if (columns_.size() >= columns_max) return no_uses_;
   return columns_.emplace(column, assembler_.add_column(column)).first->second;
 }
 
@@ -144,8 +150,7 @@ void McapSource::read_message(Topic& topic, const mcap::Message& message) {
   const auto values = topic.schema->decode(message.data);
   if (!values) {
     if (!topic.undecodable_noted)
-      report_.notes.push_back("topic " + topic.name +
-                              ": a message cannot be decoded: " + printable(values.error().message()));
+      note("topic " + topic.name + ": a message cannot be decoded: " + values.error().message());
     topic.undecodable_noted = true;
     ++report_.cells_unreadable;
     return;

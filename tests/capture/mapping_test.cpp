@@ -299,4 +299,88 @@ TEST_CASE("capture/open: options and files out of bounds are refused") {
   CHECK(open_log("a", memory("q,v\n"), Hash{}, m, {"r", 0, 100, 100}).error().code == Errc::not_found);
 }
 
+TEST_CASE("capture/readme: the worked example works as it is written") {
+  const std::string readme = read_file(source_dir() + "/actors/capture/README.md");
+  const auto block = [&](size_t& at, std::string_view fence) {
+    at = readme.find(fence, at);
+    REQUIRE(at != std::string::npos);
+    const size_t begin = readme.find('\n', at) + 1, end = readme.find("```", begin);
+    at = end + 3;
+    return readme.substr(begin, end - begin);
+  };
+  size_t at = readme.find("A palletiser writes this");
+  REQUIRE(at != std::string::npos);
+  const std::string csv = block(at, "```");
+  std::string toml = block(at, "```toml");
+  toml += block(at, "```toml");
+  toml += block(at, "```toml");
+  const auto m = mapping(toml);
+  const auto choice = choose_mapping("p.csv", memory(csv), {m, mapping_of_kind("csv_any")});
+  REQUIRE(choice);
+  CHECK((*choice)->kind == "palletiser");
+  const Log log = read_log("p.csv", csv, m);
+  REQUIRE(log.episodes.size() == 1);
+  CHECK(log.episodes[0].header.cycle == 17);
+  CHECK(log.episodes[0].header.streams.size() == 4);
+  // Two joints: 24 V * (mean of 1.2 and 1.3 + 0.8) A * 0.1 s.
+  CHECK(log.episodes[0].energy.total_J == doctest::Approx(24 * (1.25 + 0.8) * 0.1));
+}
+
+TEST_CASE("capture/readme: every key that the parser knows is documented, and no shipped table is unknown") {
+  const std::string readme = read_file(source_dir() + "/configs/mappings/README.md");
+  for (const char* format : {"csv", "mcap"}) {
+    std::string text = "zzz = 1\nformat = ";
+    text.append("\"").append(format).append("\"\n");
+    for (const char* table : {"match", "csv", "clock", "episode", "energy", "task", "motion"})
+      text.append("[").append(table).append("]\nzzz = 1\n");
+    text += "[[channel]]\nzzz = 1\n[[event]]\nzzz = 1\n";
+    const std::string what = problems(text);
+    size_t keys = 0;
+    for (size_t at = what.find("known here: "); at != std::string::npos; at = what.find("known here: ", at)) {
+      at += 12;
+      std::string list = what.substr(at, what.find('\n', at) - at) + ",";
+      for (size_t comma = list.find(','); comma != std::string::npos; comma = list.find(',')) {
+        const std::string key(trim(list.substr(0, comma)));
+        list.erase(0, comma + 1);
+        ++keys;
+        CHECK_MESSAGE(readme.find(key) != std::string::npos, key);
+      }
+    }
+    CHECK(keys > 40);
+  }
+}
+
+TEST_CASE("capture/ur3: commas, points, quoted times and numeric alarms of other exports are read too") {
+  const Log log = read_log("other.csv",
+                           "Num,Timestamp,Current_J0,Speed_J0,Tool_current,cycle ,Robot_ProtectiveStop,grip_lost\n"
+                           "1,\"\"\"2022-10-26T08:17:21.847Z\"\"\",0.5,0.1,0.08,1,0.0,False\n"
+                           "2,\"2022-10-26T08:17:22.852Z\",0.5,0.1,0.08,1,1.0,TRUE\n"
+                           "3,2022-10-26T08:17:23.857Z,0.5,0.1,0.08,1,,\n");
+  CHECK(log.report.kind == "ur3_cobotops");
+  REQUIRE(log.episodes.size() == 1);
+  CHECK(log.report.rows == 3);
+  CHECK(log.episodes[0].errors == 2);
+  CHECK(log.episodes[0].duration_s == doctest::Approx(2.01));
+}
+
+TEST_CASE("capture/ur_rtde: blank-separated recordings on the controller's clock") {
+  const Log log = read_log("robot_data.csv",
+                           "timestamp actual_q_0 actual_qd_0 actual_robot_current actual_robot_voltage safety_mode\n"
+                           "100.00 0.0 0.5 1.0 48.0 1\n100.10 0.05 0.5 1.0 48.0 1\n100.20 0.1 0.0 2.0 48.0 3\n");
+  CHECK(log.report.kind == "ur_rtde_uptime");
+  REQUIRE(log.episodes.size() == 1);
+  CHECK(log.episodes[0].energy.total_J == doctest::Approx(48 * 0.1 + 72 * 0.1));
+  CHECK(log.episodes[0].header.outcome == "failure");
+}
+
+TEST_CASE("capture/limits: absurd readings are missing, sums stay finite") {
+  const Log log =
+      read_log("a.csv",
+               "timestamp,actual_q_0,actual_qd_0,target_moment_0,actual_robot_current,actual_robot_voltage\n"
+               "1,1e308,1e200,1e200,1e200,1e200\n2,-1e308,1e300,-1e300,1,48\n3,0,1e300,1e300,1,48\n");
+  REQUIRE(log.episodes.size() == 1);
+  check_invariants(log.episodes[0]);
+  CHECK(log.episodes[0].energy.total_J == doctest::Approx(48));
+}
+
 }  // namespace drover::capture::test
