@@ -136,16 +136,16 @@ TEST_CASE("datapack/baseline: a damaged state is refused, never guessed") {
 TEST_CASE("datapack/baseline rules: the most specific rule wins, without one it is ewma") {
   const auto rules = parse_baselines(R"(
 [[baseline]]
-method = "first_n"
-episodes = 7
+task_name = "pick"
+method = "ewma"
+a = 0.3
 [[baseline]]
 source_kind = "ur3"
 method = "ewma"
 a = 0.2
 [[baseline]]
-task_name = "pick"
-method = "ewma"
-a = 0.3
+method = "first_n"
+episodes = 7
 [[baseline]]
 task_name = "pick"
 source_kind = "ur3"

@@ -210,6 +210,36 @@ Bytes golden_ack() {
       .bytes();
 }
 
+Bytes golden_want() {
+  return Packet<schema::ChunkWant>::build([](schema::ChunkWant::Builder b) {
+           const Hash hash = hash_of(5);
+           b.setHash({reinterpret_cast<const kj::byte*>(hash.data()), hash.size()});
+           b.setOffset(4096);
+           b.setSizeBytes(262144);
+         })
+      .bytes();
+}
+Bytes golden_status() {
+  return Packet<schema::NodeStatus>::build([](schema::NodeStatus::Builder b) {
+           b.setJournalLastSeq(10);
+           b.setJournalAckedSeq(9);
+           b.setStoreBytes(1 << 20);
+           b.setBlobBacklogBytes(4096);
+           b.setCaptureStopped(true);
+           b.setAlarm("quota");
+         })
+      .bytes();
+}
+Bytes golden_pong() {
+  return Packet<schema::Pong>::build([](schema::Pong::Builder b) {
+           b.setDurableSeq(9);
+           b.setKnowledgeVersion(12);
+           b.setChunksWanted(2);
+           b.setTimeUnixNs(1'700'000'000'000'000'000);
+         })
+      .bytes();
+}
+
 fs::path golden_dir() {
   const char* dir = std::getenv("DROVER_SOURCE_DIR");
   return dir == nullptr ? fs::path() : fs::path(dir) / "tests/messages/golden/v1";
@@ -311,4 +341,34 @@ TEST_CASE("messages/golden v1: session messages keep their meaning") {
         return true;
       });
   CHECK(ack);
+}
+
+TEST_CASE("messages/golden v1: pings and chunk wants keep their meaning") {
+  if (skipped()) return;
+  CHECK(read_flat<schema::ChunkWant>(golden("chunk_want", golden_want()), "chunk_want",
+                                     [](schema::ChunkWant::Reader r) -> Result<bool> {
+                                       const Hash hash = hash_of(5);
+                                       REQUIRE(r.getHash().size() == hash.size());
+                                       CHECK(std::memcmp(r.getHash().begin(), hash.data(), hash.size()) == 0);
+                                       CHECK(r.getOffset() == 4096);
+                                       CHECK(r.getSizeBytes() == 262144);
+                                       return true;
+                                     }));
+  CHECK(read_flat<schema::NodeStatus>(golden("node_status", golden_status()), "node_status",
+                                      [](schema::NodeStatus::Reader r) -> Result<bool> {
+                                        CHECK(r.getJournalLastSeq() == 10);
+                                        CHECK(r.getJournalAckedSeq() == 9);
+                                        CHECK(r.getStoreBytes() == 1 << 20);
+                                        CHECK(r.getBlobBacklogBytes() == 4096);
+                                        CHECK(r.getCaptureStopped());
+                                        CHECK(r.getAlarm() == "quota");
+                                        return true;
+                                      }));
+  CHECK(read_flat<schema::Pong>(golden("pong", golden_pong()), "pong", [](schema::Pong::Reader r) -> Result<bool> {
+    CHECK(r.getDurableSeq() == 9);
+    CHECK(r.getKnowledgeVersion() == 12);
+    CHECK(r.getChunksWanted() == 2);
+    CHECK(r.getTimeUnixNs() == 1'700'000'000'000'000'000);
+    return true;
+  }));
 }
