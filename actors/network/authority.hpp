@@ -21,29 +21,29 @@ namespace drover::network {
 
 // What one end of a TLS session needs; all PEM.
 struct Credentials {
-  std::string certificate_pem;  // own certificate (chain)
-  std::string private_key_pem;
-  std::string ca_pem;  // who is believed
+  std::string certificate_pem{};  // own certificate (chain)
+  std::string private_key_pem{};
+  std::string ca_pem{};  // who is believed
 };
 
 struct AuthorityPem {
-  std::string certificate_pem;
-  std::string private_key_pem;
+  std::string certificate_pem{};
+  std::string private_key_pem{};
 };
 
 struct CertificateRequest {
-  PeerName name;                         // role and node id; together at most 64 characters (X.509)
-  std::vector<std::string> extra_names;  // DNS names or IP addresses beside the node id, for servers
+  PeerName name{};                         // role and node id; together at most 64 characters (X.509)
+  std::vector<std::string> extra_names{};  // DNS names or IP addresses beside the node id, for servers
   int64_t not_before_unix_s = 0;
   uint32_t days = 365;  // 1 .. 3,650
 };
 
 struct CertificateFacts {
-  std::string common_name;
-  std::string issuer;
-  std::string serial_hex;
+  std::string common_name{};
+  std::string issuer{};
+  std::string serial_hex{};
   std::string sha256_hex;  // fingerprint of the whole certificate
-  std::vector<std::string> names;
+  std::vector<std::string> names{};
   int64_t not_before_unix_s = 0;
   int64_t not_after_unix_s = 0;
   bool is_authority = false;
@@ -58,8 +58,8 @@ Status verify_credentials(const Credentials& credentials, int64_t now_unix_s);
 
 // ---- Ed25519 for knowledge
 struct SigningKeyPem {
-  std::string private_key_pem;
-  std::string public_key_pem;
+  std::string private_key_pem{};
+  std::string public_key_pem{};
 };
 Result<SigningKeyPem> create_signing_key();
 Result<Bytes> sign(const std::string& private_key_pem, ByteView message);  // 64 bytes

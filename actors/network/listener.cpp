@@ -164,6 +164,7 @@ class SessionImpl final : public schema::Session::Server {
           pong.setDurableSeq(reply.durable_seq);
           pong.setKnowledgeVersion(reply.knowledge_version);
           pong.setChunksWanted(reply.chunks_wanted);
+          pong.setAppliedSeq(reply.applied_seq);
           pong.setTimeUnixNs(reply.time_unix_ns);
         },
         true);

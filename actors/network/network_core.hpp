@@ -27,29 +27,29 @@ constexpr uint16_t protocol_max = 1;
 
 // How to serve peers.
 struct Listen {
-  std::string address;      // "0.0.0.0:7447", "[::]:7447"; numeric; port 0: any free one; empty: in-memory peers only
-  Credentials credentials;  // needed with an address
-  PeerName self;            // role and node id of this node; must be those of the certificate
+  std::string address{};      // "0.0.0.0:7447", "[::]:7447"; numeric; port 0: any free one; empty: in-memory peers only
+  Credentials credentials{};  // needed with an address
+  PeerName self{};            // role and node id of this node; must be those of the certificate
   std::string software_version = "0.1.0";
   Limits limits{};
-  caf::actor handler;  // serves the requests of session_messages.hpp; may come later by ServePeers
+  caf::actor handler{};  // serves the requests of session_messages.hpp; may come later by ServePeers
 };
 struct Listening {
-  caf::actor actor;  // takes ServePeers; exit_msg closes the listener and its sessions
+  caf::actor actor{};  // takes ServePeers; exit_msg closes the listener and its sessions
   uint16_t port = 0;
 };
 
 // How to reach a coordinator.
 struct Dial {
-  std::string address;      // "centre.example:7447", numeric or a DNS name
-  std::string server_name;  // a name in the centre's certificate, usually its node id
-  Credentials credentials;
-  caf::actor memory_listener;               // instead of address: a Listening::actor of the same network
-  std::shared_ptr<MemoryWire> memory_wire;  // its faults; made when absent
-  PeerName self;                            // role and node id of this node; must be those of the certificate
+  std::string address{};      // "centre.example:7447", numeric or a DNS name
+  std::string server_name{};  // a name in the centre's certificate, usually its node id
+  Credentials credentials{};
+  caf::actor memory_listener{};               // instead of address: a Listening::actor of the same network
+  std::shared_ptr<MemoryWire> memory_wire{};  // its faults; made when absent
+  PeerName self{};                            // role and node id of this node; must be those of the certificate
   std::string software_version = "0.1.0";
   Limits limits{};
-  caf::actor subscriber;  // gets LinkUp, LinkDown, LinkPong and PrepareHello; may come later by WatchLink
+  caf::actor subscriber{};  // gets LinkUp, LinkDown, LinkPong and PrepareHello; may come later by WatchLink
 };
 
 // What the objects of one network share.
@@ -68,7 +68,7 @@ class Uplink;
 // An open way to the centre, whose name was proven by it.
 struct UplinkConnected {
   kj::Own<kj::AsyncIoStream> stream;
-  PeerName centre;
+  PeerName centre{};
 };
 
 class NetworkCore {

@@ -54,6 +54,7 @@ void NetworkThread::main(runtime::Environment& env) {
     inbox_->close();
     core_ = nullptr;
   }
+  io.waitScope.poll();  // calls that were being served are cancelled by the loop, and hold on to the timer until then
 }
 
 bool NetworkThread::run(const std::function<void(NetworkCore&)>& work) {

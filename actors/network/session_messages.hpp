@@ -119,6 +119,7 @@ struct Pong {
   uint64_t knowledge_version = 0;
   uint64_t chunks_wanted = 0;
   int64_t time_unix_ns = 0;
+  uint64_t applied_seq = 0;  // last record of this robot whose chunks the centre has entered in its wants
 };
 
 // A question from an operator or trainer: JSON in, JSON out. Reply: Result<QueryReply>.

@@ -12,6 +12,7 @@ SimulatedNetwork::SimulatedNetwork(runtime::Simulation& simulation, runtime::Env
 SimulatedNetwork::~SimulatedNetwork() {
   core_ = nullptr;
   inbox_->close();
+  wait_scope_.poll();  // calls that were being served are cancelled by the loop, and hold on to the timer until then
   simulation_.drain();
 }
 

@@ -184,7 +184,7 @@ kj::Promise<void> Uplink::ping_loop() {
               const auto pong = results.getPong();
               backoff_.reset();
               port_.tell(subscriber_, LinkPong{{pong.getDurableSeq(), pong.getKnowledgeVersion(),
-                                                pong.getChunksWanted(), pong.getTimeUnixNs()},
+                                                pong.getChunksWanted(), pong.getTimeUnixNs(), pong.getAppliedSeq()},
                                                (shared_.env.clock().steady_ns() - sent_ns) / 1000});
             });
       })
