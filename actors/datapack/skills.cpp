@@ -22,6 +22,8 @@ std::string_view skill_name(int64_t skill_id) noexcept {
       return "DWELL";
     case Skill::stopped:
       return "STOPPED";
+    case Skill::recording:
+      return "RECORDING";
   }
   return {};
 }

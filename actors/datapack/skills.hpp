@@ -15,9 +15,10 @@ enum class Skill : int64_t {
   grasp_handle = 3,
   open_with_clearance = 4,
   retract_safe = 5,
-  move = 100,     // generic: the robot moves
-  dwell = 101,    // generic: powered, not moving
-  stopped = 102,  // generic: stopped by an event
+  move = 100,       // generic: the robot moves
+  dwell = 101,      // generic: powered, not moving
+  stopped = 102,    // generic: stopped by an event
+  recording = 103,  // generic: a log without motion channels, whole
 };
 
 // "GRASP_HANDLE", "MOVE", ...; empty for an id that is not in the list.

@@ -383,5 +383,7 @@ TEST_CASE("datapack/skills: the ids of the drawer_vase graph and of logs are fix
   CHECK(skill_name(100) == "MOVE");
   CHECK(skill_name(101) == "DWELL");
   CHECK(skill_name(102) == "STOPPED");
+  CHECK(skill_name(103) == "RECORDING");
   CHECK(skill_name(6).empty());
+  CHECK(skill_name(104).empty());
 }
