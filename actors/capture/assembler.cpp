@@ -92,7 +92,9 @@ std::vector<ColumnUse> Assembler::add_column(std::string_view name) {
   if (!name.empty() && name == mapping_.task.units_column) uses.push_back({add_use(Role::units, 0), false, false, {}});
   for (size_t i = 0; i < mapping_.events.size(); ++i) {
     const EventRule& rule = mapping_.events[i];
-    if (rule.column == name) uses.push_back({add_use(Role::event, i), false, rule.when.on_text(), rule.when});
+    if (rule.column != name) continue;
+    event_states_[i].bound = true;
+    uses.push_back({add_use(Role::event, i), false, rule.when.on_text(), rule.when});
   }
   const bool taken = !uses.empty() && mapping_.auto_channels;
   const bool ruled = std::any_of(mapping_.channels.begin(), mapping_.channels.end(),
@@ -279,7 +281,7 @@ CapturedEpisode Assembler::close(CutReason reason, const std::optional<Next>& ne
 std::string Assembler::outcome(bool interrupted) const {
   bool knows_errors = false, failing = false;
   for (size_t i = 0; i < event_states_.size(); ++i) {
-    if (!mapping_.events[i].counts_as_error) continue;
+    if (!mapping_.events[i].counts_as_error || !event_states_[i].bound) continue;
     knows_errors = true;
     failing = failing || event_states_[i].active;
   }

@@ -88,6 +88,7 @@ class Assembler {
     double minimum = 0, maximum = 0, mean = 0;
   };
   struct EventState {
+    bool bound = false;  // the log has the column; without it nothing is known of this event
     bool active = false;
     uint64_t onsets = 0, rows = 0, onset_rows = 0;
     size_t open_event = no_event;  // index into events_ while the condition holds

@@ -75,7 +75,7 @@ std::optional<int64_t> to_unix_ns(const Civil& c, int64_t utc_offset_s) noexcept
   using namespace std::chrono;
   const year_month_day date{year(static_cast<int>(c.year)), month(static_cast<unsigned>(c.month)),
                             day(static_cast<unsigned>(c.day))};
-  if (c.year < 1970 || c.year > 2197 || !date.ok() || c.hour > 24 || c.minute > 59 || c.second > 60)
+  if (c.year < 1970 || c.year > 2197 || !date.ok() || c.hour > 23 || c.minute > 59 || c.second > 60)
     return std::nullopt;
   const int64_t days = sys_days(date).time_since_epoch().count();
   const int64_t seconds = days * 86'400 + c.hour * 3'600 + c.minute * 60 + c.second - utc_offset_s;

@@ -22,12 +22,15 @@ constexpr size_t array_columns_max = 64;  // longer arrays (images, clouds) are 
 constexpr size_t columns_max = 8192;
 constexpr size_t message_overhead_bytes = 64;
 constexpr size_t notes_max = 32;
+constexpr uint64_t schema_bytes_max = 64 << 20;  // in all; topics of later schemas are counted, not decoded
+constexpr size_t decoded_bytes_max = 64 << 10;   // images and clouds hold no channels and would only cost time
 
 struct Topic {
   mcap::Channel channel;
   std::shared_ptr<const mcap::Ros2Schema> schema;  // null: fields are not decoded
   std::string name;                                // printable
   bool undecodable_noted = false;
+  bool large_noted = false;
 };
 
 class McapSource final : public LogSource {
@@ -70,6 +73,7 @@ class McapSource final : public LogSource {
   SourceReport report_;
   mcap::Header header_;
   std::map<uint16_t, mcap::Schema> schemas_;
+  uint64_t schema_bytes_ = 0;
   std::map<uint16_t, Topic> topics_;
   std::map<std::string, std::vector<ColumnUse>> columns_;
   std::vector<ColumnUse> no_uses_;
@@ -81,7 +85,9 @@ class McapSource final : public LogSource {
 
 void McapSource::add_topic(const mcap::Channel& channel) {
   if (topics_.contains(channel.id)) return;
-  Topic topic{channel, nullptr, printable(channel.topic), false};
+  Topic topic;
+  topic.channel = channel;
+  topic.name = printable(channel.topic);
   const auto schema = schemas_.find(channel.schema_id);
   if (channel.message_encoding == "cdr" && schema != schemas_.end() && schema->second.encoding == "ros2msg") {
     auto parsed = mcap::Ros2Schema::parse(schema->second.name, schema->second.data.text());
@@ -99,9 +105,12 @@ void McapSource::add_topic(const mcap::Channel& channel) {
 
 void McapSource::take_table(const mcap::AnyRecord& record) {
   if (const auto* header = std::get_if<mcap::Header>(&record)) header_ = *header;
-  if (const auto* schema = std::get_if<mcap::Schema>(&record))
+  if (const auto* schema = std::get_if<mcap::Schema>(&record);
+      schema && schema_bytes_ < schema_bytes_max && !schemas_.contains(schema->id)) {
+    schema_bytes_ += schema->data.size();
     schemas_.try_emplace(schema->id,
                          mcap::Schema{schema->id, schema->name, schema->encoding, Bytes::copy_of(schema->data)});
+  }
   if (const auto* channel = std::get_if<mcap::Channel>(&record)) add_topic(*channel);
   if (const auto* metadata = std::get_if<mcap::Metadata>(&record); metadata && metadata->name == "drover.generated")
     assembler_.mark_generated();
@@ -147,6 +156,11 @@ void McapSource::read_message(Topic& topic, const mcap::Message& message) {
     for (const ColumnUse& use : uses_of(topic.channel.topic))
       if (!use.is_channel) readings_.push_back({use.id, 1.0});
   if (!topic.schema) return;
+  if (message.data.size() > decoded_bytes_max) {
+    if (!topic.large_noted) note("topic " + topic.name + ": messages over 64 KiB are counted, not decoded");
+    topic.large_noted = true;
+    return;
+  }
   const auto values = topic.schema->decode(message.data);
   if (!values) {
     if (!topic.undecodable_noted)
