@@ -107,7 +107,12 @@ int node(const Options& options) {
   const fs::path folder = dir / "nodes" / (options.role + "-" + options.id);
   Status written = network::write_credentials(folder, *credentials);
   if (written) written = hand_out_knowledge_keys(dir, folder, role);
-  if (!written) return report_failure(name, written.error());
+  if (!written) {
+    if (written.error().code == Errc::already_exists) {
+      std::fprintf(stderr, "To make a new certificate for this node, move %s away first.\n", folder.c_str());
+    }
+    return report_failure(name, written.error());
+  }
   const auto facts = network::describe_certificate(credentials->certificate_pem);
   if (!facts) return report_failure(name, facts.error());
   print_node(options, role, folder, date(facts->not_after_unix_s));

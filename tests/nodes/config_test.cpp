@@ -90,6 +90,13 @@ TEST_CASE("nodes/config: the shipped files document exactly the declared keys an
   check_shipped<CoordinatorConfig>("coordinator", document_coordinator_config());
 }
 
+TEST_CASE("nodes/config: every limit of the actors is a key") {
+  // A new field changes the size: declare it in describe() and say its new size here.
+  CHECK(sizeof(network::Limits) == 136);
+  CHECK(sizeof(sync::OutboxLimits) == 16);
+  CHECK(sizeof(sync::BlobLaneLimits) == 40);
+}
+
 TEST_CASE("nodes/config: all problems come at once, each with line, key and what is allowed") {
   const std::string text =
       "[node]\n"                       // 1
