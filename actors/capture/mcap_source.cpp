@@ -1,10 +1,11 @@
 // MCAP logs as episodes, in file order. Every topic counts its messages; fields of ros2msg topics become columns named
 // `topic:field.path`, elements of short arrays `topic:path[0]`, or `topic:position[shoulder]` where the message has a
-// list `name` of the same length. A log that is one whole episode is its own slice; else the slice is a new MCAP file
-// (zstd) with the schemas, channels and messages of the episode.
+// list `name` of the same length. JSON messages give columns in the same way. A log that is one whole episode is its
+// own slice; else the slice is a new MCAP file (zstd) with the schemas, channels and messages of the episode.
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
@@ -22,6 +23,7 @@ constexpr size_t array_columns_max = 64;  // longer arrays (images, clouds) are 
 constexpr size_t columns_max = 8192;
 constexpr size_t message_overhead_bytes = 64;
 constexpr size_t notes_max = 32;
+constexpr size_t json_depth_max = 16;
 constexpr uint64_t schema_bytes_max = 64 << 20;  // in all; topics of later schemas are counted, not decoded
 constexpr size_t decoded_bytes_max = 64 << 10;   // images and clouds hold no channels and would only cost time
 
@@ -29,6 +31,7 @@ struct Topic {
   mcap::Channel channel;
   std::shared_ptr<const mcap::Ros2Schema> schema;  // null: fields are not decoded
   std::string name;                                // printable
+  bool json = false;                               // messages are JSON objects
   bool undecodable_noted = false;
   bool large_noted = false;
 };
@@ -59,6 +62,8 @@ class McapSource final : public LogSource {
   void read_number(const std::string& column, double value);
   void read_text(const std::string& column, std::string_view text);
   void read_value(const std::string& column, const mcap::Ros2Value& value, const std::vector<std::string>* names);
+  void read_json(const std::string& column, const nlohmann::json& value, size_t depth);
+  bool decode(Topic& topic, const mcap::Message& message);
   void read_message(Topic& topic, const mcap::Message& message);
   std::optional<CutReason> cut_before(int64_t time_ns, size_t bytes) const;
   Result<std::optional<CapturedEpisode>> take_message(const mcap::Message& message);
@@ -88,6 +93,7 @@ void McapSource::add_topic(const mcap::Channel& channel) {
   Topic topic;
   topic.channel = channel;
   topic.name = printable(channel.topic);
+  topic.json = channel.message_encoding == "json";
   const auto schema = schemas_.find(channel.schema_id);
   if (channel.message_encoding == "cdr" && schema != schemas_.end() && schema->second.encoding == "ros2msg") {
     auto parsed = mcap::Ros2Schema::parse(schema->second.name, schema->second.data.text());
@@ -97,7 +103,7 @@ void McapSource::add_topic(const mcap::Channel& channel) {
       note("topic " + topic.name + ": schema not understood: " + parsed.error().message());
     }
   }
-  if (!topic.schema && channel.message_encoding != "cdr")
+  if (!topic.schema && !topic.json && channel.message_encoding != "cdr")
     note("topic " + topic.name + ": encoding \"" + channel.message_encoding +
          "\" is not decoded; messages are counted");
   topics_.emplace(channel.id, std::move(topic));
@@ -155,23 +161,48 @@ void McapSource::read_message(Topic& topic, const mcap::Message& message) {
   if (std::any_of(events.begin(), events.end(), [&](const EventRule& e) { return e.column == topic.channel.topic; }))
     for (const ColumnUse& use : uses_of(topic.channel.topic))
       if (!use.is_channel) readings_.push_back({use.id, 1.0});
-  if (!topic.schema) return;
+  if (!topic.schema && !topic.json) return;
   if (message.data.size() > decoded_bytes_max) {
     if (!topic.large_noted) note("topic " + topic.name + ": messages over 64 KiB are counted, not decoded");
     topic.large_noted = true;
     return;
   }
+  if (decode(topic, message)) return;
+  ++report_.cells_unreadable;
+  topic.undecodable_noted = true;
+}
+
+// False: the message is not what its schema says; the first one of a topic is noted.
+bool McapSource::decode(Topic& topic, const mcap::Message& message) {
+  const std::string prefix = topic.channel.topic + ":";
+  if (topic.json) {
+    const auto value = nlohmann::json::parse(message.data.text(), nullptr, false);
+    if (value.is_object()) read_json(topic.channel.topic, value, 0);
+    if (!value.is_object() && !topic.undecodable_noted) note("topic " + topic.name + ": a message is no JSON object");
+    return value.is_object();
+  }
   const auto values = topic.schema->decode(message.data);
   if (!values) {
     if (!topic.undecodable_noted)
       note("topic " + topic.name + ": a message cannot be decoded: " + values.error().message());
-    topic.undecodable_noted = true;
-    ++report_.cells_unreadable;
-    return;
+    return false;
   }
   const auto name = values->find("name");
   const auto* names = name == values->end() ? nullptr : std::get_if<std::vector<std::string>>(&name->second);
-  for (const auto& [path, value] : *values) read_value(topic.channel.topic + ":" + path, value, names);
+  for (const auto& [path, value] : *values) read_value(prefix + path, value, names);
+  return true;
+}
+
+// Objects become dotted paths behind the topic's colon, elements of short arrays get their index.
+void McapSource::read_json(const std::string& column, const nlohmann::json& value, size_t depth) {
+  if (depth > json_depth_max) return;
+  if (value.is_boolean()) return read_number(column, value.get<bool>() ? 1 : 0);
+  if (value.is_number()) return read_number(column, value.get<double>());
+  if (value.is_string()) return read_text(column, value.get_ref<const std::string&>());
+  if (value.is_array() && value.size() <= array_columns_max)
+    for (size_t i = 0; i < value.size(); ++i) read_json(column + "[" + std::to_string(i) + "]", value[i], depth + 1);
+  if (value.is_object())
+    for (const auto& [key, inner] : value.items()) read_json(column + (depth == 0 ? ":" : ".") + key, inner, depth + 1);
 }
 
 std::optional<CutReason> McapSource::cut_before(int64_t time_ns, size_t bytes) const {

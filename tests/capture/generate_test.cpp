@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "storage/mcap/writer.hpp"
 #include "tests/capture/support.hpp"
 
 namespace drover::capture::test {
@@ -94,6 +95,37 @@ TEST_CASE("capture/mcap: an episode_start topic cuts a bag, and the slices hold 
     messages += slice.report.rows;
   }
   CHECK(messages == generated->rows);
+}
+
+TEST_CASE("capture/mcap: JSON messages give channels and text events; what is no object is counted") {
+  mcap::MemorySink sink;
+  auto writer = mcap::Writer::open(sink, {});
+  REQUIRE(writer);
+  const auto channel = writer->add_channel("/arm", "json", 0);
+  REQUIRE(channel);
+  const char* const messages[] = {R"({"q":[1,2],"tool":{"on":true},"state":"ok"})",
+                                  R"({"q":[3,4],"tool":{"on":false},"state":"fault"})", "not json", "[[[[", "7"};
+  for (uint64_t i = 0; i < 5; ++i)
+    REQUIRE(
+        writer->write(mcap::Message{*channel, 0, i * 1000, i * 1000, Bytes::copy_of(std::string_view(messages[i]))}));
+  REQUIRE(writer->close());
+  const auto mapping = parse_mapping(
+      "kind = \"j\"\nformat = \"mcap\"\nauto_channels = true\n[match]\n[task]\nname = \"t\"\n"
+      "[[event]]\nkind = \"fault\"\ncolumn = \"/arm:state\"\nwhen = \"== fault\"\ncounts_as_error = true\n",
+      "j.toml");
+  REQUIRE(mapping);
+  const Log log = read_log("a.mcap", sink.content(), std::make_shared<const Mapping>(*mapping));
+  REQUIRE(log.episodes.size() == 1);
+  const CapturedEpisode& e = log.episodes[0];
+  check_invariants(e);
+  CHECK(log.report.cells_unreadable == 3);
+  CHECK(e.header.rows == 5);
+  CHECK(e.errors == 1);
+  std::map<std::string, double> means;
+  for (const auto& s : e.header.streams) means[s.name] = s.mean;
+  CHECK(means.at("/arm:q[0]") == 2);
+  CHECK(means.at("/arm:q[1]") == 3);
+  CHECK(means.at("/arm:tool.on") == 0.5);
 }
 
 TEST_CASE("capture/source: resumed at any episode, the rest is exactly the uninterrupted one's") {
