@@ -74,6 +74,7 @@ struct Pong {
   knowledgeVersion @1 :UInt64;
   chunksWanted @2 :UInt64;    # chunks of this robot the centre lacks
   timeUnixNs @3 :Int64;       # the centre's clock
+  appliedSeq @4 :UInt64;      # last record of this robot whose chunks the centre has entered in its wants
 }
 
 struct NodeStatus {
