@@ -383,4 +383,48 @@ TEST_CASE("capture/limits: absurd readings are missing, sums stay finite") {
   CHECK(log.episodes[0].energy.total_J == doctest::Approx(48));
 }
 
+TEST_CASE("capture/energy: no integration across long gaps or blanks beyond gap_s; what was skipped is said") {
+  const Log log = read_log("a.csv",
+                           "timestamp,actual_q_0,actual_qd_0,actual_robot_current,actual_robot_voltage\n"
+                           "1.0,0,0,1,10\n1.5,0,0,1,10\n1.8,0,0,,\n2.0,0,0,1,10\n6.0,0,0,1,10\n6.5,0,0,3,10\n");
+  REQUIRE(log.episodes.size() == 1);
+  const EnergyResult& energy = log.episodes[0].energy;
+  CHECK(energy.total_J == doctest::Approx(10 * 0.5 + 10 * 0.5 + 20 * 0.5));  // gap_s is 1 there; the blank is bridged
+  CHECK(energy.integrated_s == doctest::Approx(1.5));
+  CHECK(energy.not_integrated_s == doctest::Approx(4.0));
+  CHECK(energy.peak_W == 30);
+  check_invariants(log.episodes[0]);
+}
+
+TEST_CASE("capture/motion: moves, dwells and stops with their energies; short steps join the one before") {
+  const std::string toml = std::string(minimal) +
+                           "[[channel]]\ncolumn = \"v\"\nname = \"v\"\n[[channel]]\ncolumn = \"p\"\nname = \"p\"\n"
+                           "[[event]]\nkind = \"stop\"\ncolumn = \"s\"\nstops_motion = true\n"
+                           "[energy]\nmethod = \"measured_power\"\npower = \"p\"\n[motion]\nvelocity = \"v\"\n";
+  const std::string csv =
+      "t,v,p,s\n0,1,10,0\n1,1,10,0\n2,0,10,0\n3,1,10,0\n4,1,10,0\n5,1,10,1\n6,0,10,0\n7,0,10,0\n8,0,10,0\n";
+  const auto names = [](const Log& log) {
+    std::string out;
+    for (const auto& step : log.episodes.at(0).steps)
+      out += step.name.substr(0, 1) + std::to_string(static_cast<int>(step.energy_J)) + " ";
+    return out;
+  };
+  Log log = read_log("a.csv", csv, mapping(toml));
+  CHECK(names(log) == "M20 D10 M20 S10 D20 ");
+  check_invariants(log.episodes[0]);
+  CHECK(log.episodes[0].steps[3].outcome == "failure");
+  CHECK(log.episodes[0].energy.per_skill_J.at("MOVE") == 40);
+  log = read_log("a.csv", csv, mapping(toml + "min_step_s = 1.5\n"));
+  CHECK(names(log) == "M50 S10 D20 ");
+  check_invariants(log.episodes[0]);
+}
+
+TEST_CASE("capture/choice: priority goes before the number of demands") {
+  const std::string wide =
+      "kind = \"wide\"\npriority = 1\nformat = \"csv\"\n[match]\n[clock]\nformat = \"row\"\n[task]\nname = \"t\"\n";
+  const auto choice = choose_mapping("a.csv", memory("t,v\n1,2\n"), {mapping(minimal), mapping(wide)});
+  REQUIRE(choice);
+  CHECK((*choice)->kind == "wide");
+}
+
 }  // namespace drover::capture::test
