@@ -58,7 +58,7 @@ std::string_view mark_state_name(MarkState state) noexcept {
 }
 
 std::string mark_key(const SpoolMark& mark) {
-  return to_hex(mark.hash) + "/" + mark.file.name;
+  return to_hex(mark.hash) + "/" + to_hex(sha256(as_bytes(mark.file.name))).substr(0, 16);
 }
 
 Bytes encode(const SpoolMark& mark) {
@@ -203,6 +203,10 @@ SpoolMark Spool::rejected(SpoolMark mark, std::string reason) {
 }
 
 SpoolMark Spool::failed(SpoolMark mark, std::string reason) const {
+  if (mark.attempts == 0) {  // it failed before start(), for example because it cannot be opened
+    const auto known = marks_.find(mark_key(mark));
+    mark.attempts = known == marks_.end() ? 1 : known->second.attempts + 1;
+  }
   if (mark.attempts >= config_.attempts_max) return rejected(std::move(mark), std::move(reason));
   mark.detail = printable(reason, 2000);
   return mark;

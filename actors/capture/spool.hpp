@@ -28,7 +28,8 @@ struct SpoolConfig {
   bool skip_duplicates = true;  // the same content under another name is noted, not captured again
   uint32_t attempts_max = 3;    // failures without progress before quarantine; 1 .. 100
   size_t files_max = 100'000;   // of the folder; further ones (in name order) wait
-  std::vector<std::string> ignored_suffixes = {".part", ".partial", ".tmp", ".temp", ".crdownload", ".swp", "~"};
+  std::vector<std::string> ignored_suffixes = {".part", ".partial", ".tmp",         ".temp", ".crdownload",
+                                               ".swp",  "~",        "metadata.yaml"};  // the last: rosbag2's index
 };
 
 struct FileStat {
@@ -52,7 +53,7 @@ struct SpoolMark {
   bool operator==(const SpoolMark&) const = default;
 };
 
-std::string mark_key(const SpoolMark& mark);  // "<sha256 hex>/<name>": unique per content and name
+std::string mark_key(const SpoolMark& mark);  // "<sha256 hex>/<16 hex of the name's>": per content and name, 81 bytes
 Bytes encode(const SpoolMark& mark);          // JSON text
 Result<SpoolMark> decode_mark(ByteView bytes);
 

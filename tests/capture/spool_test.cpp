@@ -92,7 +92,10 @@ TEST_CASE("capture/spool: killed at every step, each episode is stored exactly o
       if (!crashed) break;
     }
     CHECK(stored_records == std::vector<std::string>{"A0", "A1", "A2", "A3", "B0", "B1", "B2", "B3"});
-    const auto last = decode_mark(stored_marks.at(to_hex(hash_of("A")) + "/c.csv"));
+    SpoolMark copy;
+    copy.file.name = "c.csv";
+    copy.hash = hash_of("A");
+    const auto last = decode_mark(stored_marks.at(mark_key(copy)));
     REQUIRE(last);
     CHECK(last->state == MarkState::duplicate);
     CHECK(last->detail == "a.csv");
@@ -180,6 +183,23 @@ TEST_CASE(
   const auto given_up = crashing.start({"kills.csv", 1, 1}, hash_of("k"));
   CHECK(!given_up.take);
   CHECK(given_up.mark.state == MarkState::quarantined);
+}
+
+TEST_CASE("capture/spool: a file that cannot even be opened is tried a few times, then quarantined") {
+  Spool spool(config(1));
+  int tries = 0;
+  for (int look = 0; look < 40; ++look) {
+    spool.poll({{"locked.csv", 1, 1}});
+    if (!spool.next()) continue;
+    ++tries;
+    SpoolMark mark;
+    mark.file = *spool.next();
+    spool.commit(spool.failed(mark, "permission denied"));
+  }
+  CHECK(tries == 3);
+  REQUIRE(spool.marks().size() == 1);
+  CHECK(spool.marks()[0].state == MarkState::quarantined);
+  CHECK(spool.marks()[0].detail == "permission denied");
 }
 
 TEST_CASE("capture/spool: marks survive encoding, also with odd names; damaged ones are refused") {
