@@ -14,6 +14,8 @@ namespace {
 
 // One line per subcommand. A null function is a sibling executable (drover-<name>), run as git runs its own.
 constexpr std::array commands{
+    Command{"robot", "Run", "Run the daemon of a robot", robot_command},
+    Command{"coordinator", "Run", "Run the daemon at the centre", coordinator_command},
     Command{"config", "Set up", "Print, check and show configurations", config_command},
     Command{"enroll", "Set up", "Make the certificate authority and certificates of nodes", enroll_command},
     Command{"smoke", "Try and test", "Run a whole fleet in one process and report", nullptr},

@@ -242,8 +242,8 @@ struct CaptureState {
     const auto known = batch.baselines.find(key) != batch.baselines.end() ? batch.baselines.at(key) : baselines[key];
     const datapack::Baseline baseline{config.baselines.find(captured.header.task_name, captured.header.source_kind),
                                       known};
-    auto chunks = storage::chunk_object(captured.slice_name, captured.slice_media_type, captured.slice);
-    auto valued = value_episode(captured, config.robot, {chunks.blob}, baseline, config.preset);
+    const BlobRef blob = storage::describe_blob(captured.slice_name, captured.slice_media_type, captured.slice);
+    auto valued = value_episode(captured, {blob}, baseline, config.preset);
     ++batch.episodes;
     batch.mark = Spool::advanced(batch.mark, captured.ordinal + 1);
     if (!valued) {
@@ -256,12 +256,18 @@ struct CaptureState {
     batch.baselines[key] = valued->next_baseline;
     batch.slice_bytes += captured.slice.size();
     const int64_t time_unix_ns = valued->episode.end_unix_ns;
-    for (auto& chunk : chunks.chunks)
-      batch.store.chunks.push_back(
-          {chunk.hash, chunk.bytes, valued->episode.value_per_byte, valued->episode.episode_id});
+    for (size_t i = 0; i < blob.chunks.size(); ++i)
+      batch.store.chunks.push_back({blob.chunks[i].hash, chunk_bytes(captured.slice, i), valued->episode.value_per_byte,
+                                    valued->episode.episode_id});
     batch.store.records.push_back({RecordKind::episode, time_unix_ns, encode(valued->episode)});
     batch.store.records.push_back({RecordKind::datapack, time_unix_ns, encode(valued->pack)});
     batch.store.marks.push_back({baseline_mark_prefix() + key, datapack::to_json(valued->next_baseline)});
+  }
+
+  // Shares the slice's bytes.
+  static Bytes chunk_bytes(const Bytes& slice, size_t index) {
+    const ByteView view = storage::chunk_of(slice, index);
+    return slice.slice(static_cast<size_t>(view.data() - slice.data()), view.size());
   }
 
   // ---- store

@@ -1,6 +1,4 @@
 // From a captured episode to its records: the step between a log source and the store. Pure logic.
-//
-// facts_of() translates what capture measured into what the datapack builder takes; nothing is added or guessed.
 #pragma once
 
 #include <string>
@@ -13,8 +11,6 @@
 
 namespace drover::capture {
 
-datapack::EpisodeFacts facts_of(const CapturedEpisode& captured, const std::string& robot);
-
 // Success: no counted error. Recovered: errors, but the episode went on to finish its unit. Failure: otherwise.
 std::string outcome_of(const CapturedEpisode& captured);
 
@@ -25,8 +21,7 @@ struct ValuedEpisode {
 };
 
 // Values one episode. `blobs` are the manifest of its raw slice. Errors are the builder's and validate()'s.
-Result<ValuedEpisode> value_episode(const CapturedEpisode& captured, const std::string& robot,
-                                    std::vector<BlobRef> blobs, const datapack::Baseline& baseline,
-                                    const econ::EconPreset& preset);
+Result<ValuedEpisode> value_episode(const CapturedEpisode& captured, std::vector<BlobRef> blobs,
+                                    const datapack::Baseline& baseline, const econ::EconPreset& preset);
 
 }  // namespace drover::capture

@@ -147,11 +147,15 @@ class SessionImpl final : public schema::Session::Server {
   kj::Promise<void> knowledge(KnowledgeContext context) override {
     auto& c = enter(SessionCall::knowledge);
     PeerKnowledge message{c.ref(), context.getParams().getHave()};
-    return forward<KnowledgeUpdate>(c, context, std::move(message), 0, [](auto& results, const KnowledgeUpdate& reply) {
-      auto update = results.initUpdate();
-      update.setVersion(reply.version);
-      update.setSnapshot(to_data(reply.snapshot.view()));
-    });
+    const uint64_t snapshot_max = c.listener.limits().message_bytes_max - 4096;  // room for the frame around it
+    return forward<KnowledgeUpdate>(
+        c, context, std::move(message), 0, [snapshot_max](auto& results, const KnowledgeUpdate& reply) {
+          if (reply.snapshot.size() > snapshot_max)
+            throw_error({Errc::too_large, "session.knowledge", "the snapshot is over message_bytes_max"});
+          auto update = results.initUpdate();
+          update.setVersion(reply.version);
+          update.setSnapshot(to_data(reply.snapshot.view()));
+        });
   }
 
   kj::Promise<void> ping(PingContext context) override {
@@ -176,8 +180,13 @@ class SessionImpl final : public schema::Session::Server {
     if (request.size() > c.listener.limits().query_bytes_max)
       throw_error({Errc::too_large, "session.query", "is over query_bytes_max"});
     PeerQuery message{c.ref(), text_of(request)};
-    return forward<QueryReply>(c, context, std::move(message), 0,
-                               [](auto& results, const QueryReply& reply) { results.setReply(to_text(reply.reply)); });
+    return forward<QueryReply>(
+        c, context, std::move(message), 0,
+        [reply_max = c.listener.limits().query_bytes_max](auto& results, const QueryReply& reply) {
+          if (reply.reply.size() > reply_max)
+            throw_error({Errc::too_large, "session.query", "the reply is over query_bytes_max: ask for less"});
+          results.setReply(to_text(reply.reply));
+        });
   }
 
  private:
@@ -197,6 +206,11 @@ class SessionImpl final : public schema::Session::Server {
     if (*link_ == nullptr) throw_error({Errc::unavailable, "session", "is over"});
     auto& c = **link_;
     const std::string where = "session." + std::string(session_call_name(call));
+    const auto& limits = c.listener.limits();
+    if (c.net.getCurrentQueueSize() > limits.message_bytes_max + limits.window_bytes) {
+      c.close("does not read its answers");
+      throw_error({Errc::overloaded, where, "answers are not being read"});
+    }
     c.last_call_ms = c.listener.shared_.now_ms();
     if (!may_call(c.peer.role, call)) {
       const std::string what =

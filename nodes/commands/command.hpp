@@ -35,7 +35,9 @@ int report_failure(std::string_view command, const Error& error, int code = exit
 
 // Subcommands of this room.
 int config_command(const Arguments& arguments);
+int coordinator_command(const Arguments& arguments);
 int enroll_command(const Arguments& arguments);
+int robot_command(const Arguments& arguments);
 
 // Becomes drover-<name>, found beside this executable, in ../libexec/drover, or in $DROVER_LIBEXEC. Returns only on
 // failure, with the exit code.
