@@ -13,12 +13,13 @@ namespace drover::test {
 namespace {
 
 struct Peer {
-  explicit Peer(uint16_t port, Role role = Role::robot, const std::string& id = "sly")
+  explicit Peer(uint16_t port, Role role = Role::robot, const std::string& id = "sly", bool speak = true)
       : io(kj::setupAsyncIo()), tls(*make_tls(fleet().issue(role, id))) {
     const std::string address = "127.0.0.1:" + std::to_string(port);
     auto plain =
         io.provider->getNetwork().parseAddress(address.c_str()).wait(io.waitScope)->connect().wait(io.waitScope);
     stream = tls->wrapClient(kj::mv(plain), "centre").wait(io.waitScope);
+    if (!speak) return;
     net = kj::heap<capnp::TwoPartyVatNetwork>(*stream, capnp::rpc::twoparty::Side::CLIENT);
     rpc = kj::heap<capnp::RpcSystem<capnp::rpc::twoparty::VatId>>(capnp::makeRpcClient(*net));
     capnp::MallocMessageBuilder message;
@@ -84,7 +85,62 @@ bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }
 
+// Writes and never reads.
+class DeafStream final : public kj::AsyncIoStream {
+ public:
+  explicit DeafStream(kj::AsyncIoStream& inner) : inner_(inner) {}
+  kj::Promise<size_t> tryRead(void*, size_t, size_t) override { return kj::NEVER_DONE; }
+  kj::Promise<void> write(const void* buffer, size_t size) override { return inner_.write(buffer, size); }
+  kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override {
+    return inner_.write(pieces);
+  }
+  kj::Promise<void> whenWriteDisconnected() override { return inner_.whenWriteDisconnected(); }
+  void shutdownWrite() override {}
+
+ private:
+  kj::AsyncIoStream& inner_;
+};
+
 }  // namespace
+
+TEST_CASE("network/hostile: a peer that asks and never reads the answers is put out before they fill the memory") {
+  Limits limits = quick_limits();
+  limits.message_bytes_max = 1 << 20;
+  limits.block_bytes_max = 64 << 10;
+  limits.window_bytes = 64 << 10;
+  Centre centre(limits);
+  Peer peer(centre.port, Role::operator_, "deaf", false);
+  DeafStream deaf(*peer.stream);
+  capnp::TwoPartyVatNetwork net(deaf, capnp::rpc::twoparty::Side::CLIENT);
+  auto rpc = capnp::makeRpcClient(net);
+  capnp::MallocMessageBuilder message;
+  auto vat = message.initRoot<capnp::rpc::twoparty::VatId>();
+  vat.setSide(capnp::rpc::twoparty::Side::SERVER);
+  auto hello = rpc.bootstrap(vat).castAs<schema::Gate>().helloRequest();
+  auto node = hello.initHello().initNode();
+  node.setNodeId("deaf");
+  node.setRole(schema::Role::OPERATOR);
+  node.setProtocolMin(1);
+  node.setProtocolMax(1);
+  auto greeting = hello.send();
+  auto session = greeting.getSession();
+  // Turns of our own loop until the centre has logged `text`; 20 s at most.
+  const auto turn_until = [&](std::string_view logged) {
+    for (int i = 0; i < 20'000 && centre.log.count(logged) == 0; ++i)
+      peer.io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(peer.io.waitScope);
+    return centre.log.count(logged) > 0;
+  };
+  REQUIRE(turn_until("network.session_up peer=operator/deaf"));
+  const std::string text(500'000, 'q');
+  std::vector<kj::Promise<void>> calls;
+  for (int i = 0; i < 40; ++i) {
+    auto query = session.queryRequest();
+    query.setRequest(text.c_str());
+    calls.push_back(query.send().ignoreResult());
+  }
+  CHECK(turn_until("reason=\"does not read its answers\""));
+  CHECK(centre.serves());
+}
 
 TEST_CASE("network/hostile: what a hello may not say") {
   Centre centre;
