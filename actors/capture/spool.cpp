@@ -92,7 +92,11 @@ bool Spool::ignored(std::string_view name) const {
 
 void Spool::poll(std::vector<FileStat> listing) {
   ++polls_;
-  std::erase_if(listing, [&](const FileStat& file) { return ignored(file.name); });
+  // Settled files leave first, or a folder that is never emptied would hide new ones behind files_max.
+  std::erase_if(listing, [&](const FileStat& file) {
+    const SpoolMark* mark = latest(file);
+    return ignored(file.name) || (mark != nullptr && settled(mark->state));
+  });
   std::sort(listing.begin(), listing.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   if (listing.size() > config_.files_max) listing.resize(config_.files_max);
   std::map<std::string, Seen> now;

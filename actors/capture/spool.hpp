@@ -27,7 +27,7 @@ struct SpoolConfig {
                                 // into the folder in one step. 1 .. 1000
   bool skip_duplicates = true;  // the same content under another name is noted, not captured again
   uint32_t attempts_max = 3;    // failures without progress before quarantine; 1 .. 100
-  size_t files_max = 100'000;   // of the folder; further ones (in name order) wait
+  size_t files_max = 100'000;   // unsettled ones of the folder; further ones (in name order) wait
   std::vector<std::string> ignored_suffixes = {".part", ".partial", ".tmp",         ".temp", ".crdownload",
                                                ".swp",  "~",        "metadata.yaml"};  // the last: rosbag2's index
 };
@@ -91,7 +91,8 @@ class Spool {
 
   // The store has kept `mark`.
   void commit(const SpoolMark& mark);
-  // Offers a quarantined file again (an operator repaired the cause). False: there is none of that name.
+  // Offers a quarantined file again, once it stood still again (an operator repaired the cause). False: there is none
+  // of that name.
   bool forgive(std::string_view name);
 
   std::vector<SpoolMark> marks() const;  // by key

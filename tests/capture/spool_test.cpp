@@ -170,6 +170,7 @@ TEST_CASE(
   CHECK(!spool.next());
   CHECK(spool.forgive("bad.csv"));
   CHECK(!spool.forgive("good.csv"));
+  spool.poll(folder);
   REQUIRE(spool.next());
   CHECK(spool.start(*spool.next(), hash_of("bad.csv")).take);
   // A crash leaves no failed() mark: the starts themselves are counted.
@@ -200,6 +201,26 @@ TEST_CASE("capture/spool: a file that cannot even be opened is tried a few times
   REQUIRE(spool.marks().size() == 1);
   CHECK(spool.marks()[0].state == MarkState::quarantined);
   CHECK(spool.marks()[0].detail == "permission denied");
+}
+
+TEST_CASE("capture/spool: files that are done do not hide new ones behind files_max") {
+  SpoolConfig c = config(1);
+  c.files_max = 3;
+  Spool spool(c);
+  std::vector<FileStat> folder;
+  for (int i = 0; i < 10; ++i) {
+    folder.push_back({"log" + std::to_string(i) + ".csv", 1, 1});
+    spool.poll(folder);
+    REQUIRE(spool.next());
+    CHECK(spool.next()->name == folder.back().name);
+    spool.commit(Spool::finished(spool.start(*spool.next(), hash_of(folder.back().name)).mark));
+  }
+  folder.push_back({"a.csv", 1, 1});
+  folder.push_back({"b.csv", 1, 1});
+  folder.push_back({"c.csv", 1, 1});
+  folder.push_back({"d.csv", 1, 1});
+  spool.poll(folder);
+  CHECK(spool.waiting_count() == 3);
 }
 
 TEST_CASE("capture/spool: marks survive encoding, also with odd names; damaged ones are refused") {
