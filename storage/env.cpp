@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -148,6 +149,7 @@ struct EnvCore {
   Status grow_map();
   Status adopt_map();
   Status check_reserve() const;
+  Error commit_error(int rc) const;
 };
 
 // Marks this thread as being inside a transaction of one Env, to catch nesting, which would deadlock.
@@ -303,6 +305,23 @@ Status EnvCore::check_reserve() const {
                 std::to_string(free) + " bytes free on its file system, the reserve is " +
                     std::to_string(options.free_reserve_bytes));
   return {};
+}
+
+// LMDB reports a short write, which is how a full disk usually shows, as EIO: look which one it was.
+Error EnvCore::commit_error(int rc) const {
+  constexpr uint64_t nearly_full_bytes = uint64_t{16} << 20;
+  Error error = lmdb_error(where(), rc);
+  if (rc != EIO) return error;
+  struct statvfs disk {};
+  struct stat file {};
+  rlimit limit{};
+  const bool full =
+      ::statvfs(options.path.c_str(), &disk) == 0 && uint64_t{disk.f_bavail} * disk.f_frsize < nearly_full_bytes;
+  const bool at_limit = ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+                        ::stat(data_file().c_str(), &file) == 0 &&
+                        static_cast<uint64_t>(file.st_size) + nearly_full_bytes > limit.rlim_cur;
+  if (full || at_limit) return {Errc::disk_full, where(), "the file system took only a part of a write"};
+  return error;
 }
 
 }  // namespace detail
@@ -554,7 +573,7 @@ Status Env::write_erased(const std::function<Status(WriteTxn&)>& body) {
         return reopened;
       }
     } else {
-      return tl::unexpected(lmdb_error(core.where(), rc));
+      return tl::unexpected(core.commit_error(rc));
     }
   }
   return fail(Errc::io, core.where(), "the map would not settle");
