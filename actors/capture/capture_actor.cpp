@@ -50,7 +50,7 @@ Result<std::vector<FileStat>> list_folder(const std::string& folder, size_t file
     if (::stat(entry.path().c_str(), &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
     files.push_back({entry.path().filename().string(), static_cast<uint64_t>(facts.st_size),
                      facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec});
-    if (files.size() > 4 * files_max) break;
+    if (files.size() > 64 * files_max) break;
   }
   return files;
 }
@@ -139,6 +139,7 @@ struct CaptureState {
     const std::string path = config.folder + "/" + file->name;
     auto opened = mcap::file_source(path);
     if (!opened) return fail_file(SpoolMark{*file, {}, MarkState::taking, 0, 0, {}}, opened.error());
+    if ((*opened)->size() != file->size_bytes) return;  // it grew since it was listed: the next look decides
     auto hash = hash_source(**opened);
     if (!hash) return fail_file(SpoolMark{*file, {}, MarkState::taking, 0, 0, {}}, hash.error());
     std::optional<Hash> prefix;
