@@ -272,3 +272,32 @@ TEST_CASE("storage/datapack_store: rows that do not fit their packs are found") 
     }
   }
 }
+
+TEST_CASE("storage/datapack_store: the worked example of DATAPACKS.md") {
+  TempStore s;
+  Datapack p;
+  p.pack_id = "p1";
+  p.task_name = "drawer_vase";
+  p.provenance.start_unix_ns = p.provenance.end_unix_ns = 5;
+  p.semantic_tags = {"fragile"};
+  p.skill_trace.push_back({3, 0, 1, "success", {}});
+  REQUIRE(s.env.write([&](WriteTxn& txn) { return s.store.put_in(txn, p); }));
+  const auto hex = [](uint64_t v) { return to_hex(Key().u64(v)); };
+  const std::string task = hex(name_hash("drawer_vase")), zeros(48, '0'),
+                    id = "8000000000000005" + hex(name_hash("p1"));
+  REQUIRE(name_hash("p1") % 16 != 0);
+  const std::string all = dump(s.env);
+  CHECK(all.find("packs.data " + id + " ") != std::string::npos);
+  CHECK(all.find("packs.ids 703100 ") != std::string::npos);
+  for (const std::string list : {"010000000000000000", "020000000000000000", "030000000000000000", "040000000000000000",
+                                 "050000000000000000", "068000000000000003", "090000000000000060"})
+    CHECK_MESSAGE(all.find("packs.lists " + task + list + zeros + " ") != std::string::npos, list);
+  CHECK(all.find("packs.lists " + task + "08" + hex(name_hash("fragile")) + zeros + " ") != std::string::npos);
+  CHECK(all.find("packs.counts " + task + "208000000000000000 010000000000000000000000\n") != std::string::npos);
+  const auto entries = [&](const char* table) {
+    return s.env.read([&](const ReadTxn& txn) { return txn.count(s.env.db(table)); }).value();
+  };
+  CHECK(entries("packs.lists") == 8);
+  CHECK(entries("packs.counts") == 8 + 1 + 4);
+  CHECK(entries("packs.tasks") == 1);
+}
