@@ -215,19 +215,29 @@ Result<double> QueryRun::time_rows() const {
   const auto day = [](int64_t unix_ns) { return ordered_time(detail::day_of(unix_ns)); };
   const Key low = detail::count_key(task_, detail::count_kind_day, query_.from_unix_ns ? day(*query_.from_unix_ns) : 0);
   const uint64_t last = query_.until_unix_ns ? day(*query_.until_unix_ns) : UINT64_MAX;
+  // The part of a day that lies in the range, as if its packs were spread evenly.
+  const auto covered = [&](int64_t number) {
+    const double start = static_cast<double>(number) * detail::day_ns;
+    double low_ns = start, high_ns = start + detail::day_ns;
+    if (query_.from_unix_ns) low_ns = std::max(low_ns, static_cast<double>(*query_.from_unix_ns));
+    if (query_.until_unix_ns) high_ns = std::min(high_ns, static_cast<double>(*query_.until_unix_ns));
+    return std::clamp((high_ns - low_ns) / detail::day_ns, 0.0, 1.0);
+  };
   Cursor cursor = txn_.cursor(store_.counts_);
   double rows = 0;
   uint64_t days = 0;
   DROVER_ASSIGN(bool found, cursor.at_least(low));
   while (found) {
     KeyReader key(cursor.key());
-    if (key.u64() != task_ || key.u8() != detail::count_kind_day || key.u64() > last) break;
+    if (key.u64() != task_ || key.u8() != detail::count_kind_day) break;
+    const int64_t number = key.i64();
+    if (ordered_time(number) > last) break;
     if (++days > days_max) return total_;
     DROVER_ASSIGN(const ByteView value, cursor.value());
     if (value.size() < sizeof(uint64_t)) return fail(Errc::corrupt, "packs.counts", "a row has the wrong size");
     uint64_t count = 0;
     std::memcpy(&count, value.data(), sizeof count);
-    rows += static_cast<double>(count);
+    rows += static_cast<double>(count) * covered(number);
     DROVER_ASSIGN(found, cursor.next());
   }
   return rows;

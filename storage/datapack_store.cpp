@@ -16,7 +16,6 @@ namespace drover::storage {
 namespace {
 
 constexpr size_t batch_rows_max = 100'000;  // packs whose index rows wait in memory at most
-constexpr int64_t day_ns = 86'400'000'000'000;
 constexpr std::array sorted_kinds{ListKind::by_delta_j, ListKind::by_trust, ListKind::by_mvd, ListKind::by_w_econ};
 
 struct JsonField {
@@ -122,8 +121,9 @@ Key count_key(uint64_t task, uint8_t kind, uint64_t attribute) {
   return key;
 }
 int64_t day_of(int64_t unix_ns) {
-  const int64_t day = unix_ns / day_ns;
-  return unix_ns % day_ns < 0 ? day - 1 : day;
+  constexpr auto length = static_cast<int64_t>(day_ns);
+  const int64_t day = unix_ns / length;
+  return unix_ns % length < 0 ? day - 1 : day;
 }
 Key data_key(const RowId& id) {
   Key key;

@@ -186,6 +186,7 @@ namespace detail {
 // Kinds of rows in the counts table beside the list kinds.
 inline constexpr uint8_t count_kind_day = 32;              // attribute: day number; rows that start on it
 inline constexpr uint8_t count_kind_histogram_first = 64;  // + ListKind of a sorted list: histogram of its field
+inline constexpr double day_ns = 86'400e9;
 Key count_key(uint64_t task, uint8_t kind, uint64_t attribute);
 int64_t day_of(int64_t unix_ns);
 Result<uint64_t> read_count(const ReadTxn& txn, Db counts, const Key& key);
