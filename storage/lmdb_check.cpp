@@ -143,8 +143,7 @@ class Walker {
 
   bool less(ByteView a, ByteView b) const {
     if (table_->free_list && a.size() == 8 && b.size() == 8) return load<uint64_t>(a.data()) < load<uint64_t>(b.data());
-    const int order = std::memcmp(a.data(), b.data(), std::min(a.size(), b.size()));
-    return order != 0 ? order < 0 : a.size() < b.size();
+    return as_text(a) < as_text(b);
   }
 
   struct Node {
