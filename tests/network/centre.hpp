@@ -99,9 +99,10 @@ struct Centre {
   }
   // A block goes through: the centre is alive and serves honest robots.
   bool serves(const std::string& id = "honest") {
+    const size_t links = log.count("network.link_up");
     const auto uplink = net.dial(dial_options(Role::robot, id));
     REQUIRE(uplink.has_value());
-    if (!log.wait_for("network.link_up centre=coordinator/centre", log.count("network.link_up") + 1)) return false;
+    if (!log.wait_for("network.link_up", links + 1)) return false;
     bool ok = false;
     caf::scoped_actor self(system);
     self->request(*uplink, patience, SendBlock{block(1, 1)})
