@@ -110,7 +110,7 @@ Result<uint64_t> CentralStore::applied_seq(const StreamId& stream) const {
   });
 }
 
-Result<Applied> CentralStore::apply(const StreamId& stream, uint64_t max_bytes) {
+Result<Applied> CentralStore::apply(const StreamId& stream, uint64_t max_bytes, const RecordGuard& guard) {
   DROVER_ASSIGN(const uint64_t done_seq, applied_seq(stream));
   DROVER_ASSIGN(const auto blocks, inbox_env_.read([&](const ReadTxn& txn) {
     return inbox_.read_in(txn, stream.robot, stream.incarnation, done_seq + 1, max_bytes);
@@ -126,7 +126,7 @@ Result<Applied> CentralStore::apply(const StreamId& stream, uint64_t max_bytes) 
         if (record.seq <= applied.applied_seq) continue;
         if (record.seq != applied.applied_seq + 1)
           return fail(Errc::corrupt, "inbox " + stream.robot, "a hole before seq " + std::to_string(record.seq));
-        DROVER_TRY(apply_record({txn, packs, stream}, record, applied));
+        DROVER_TRY(apply_record({txn, packs, stream, guard}, block, i, applied));
         applied.applied_seq = record.seq;
         ++applied.records;
       }
@@ -138,8 +138,17 @@ Result<Applied> CentralStore::apply(const StreamId& stream, uint64_t max_bytes) 
   });
 }
 
-Status CentralStore::apply_record(const Target& to, const RecordView& record, Applied& applied) {
-  const Status taken = take_record(to, record);
+Status CentralStore::apply_record(const Target& to, const Block& block, size_t index, Applied& applied) {
+  const RecordView record = block.record(index);
+  Status taken;
+  auto take = [&] { taken = take_record(to, record); };
+  if (to.guard) {
+    const auto offset = static_cast<size_t>(record.frame.data() - block.bytes().data());
+    if (!to.guard(to.stream, block.bytes().slice(offset, record.frame.size()), take))
+      taken = fail(Errc::refused, "quarantine", "the record ended the process that applied it again and again");
+  } else {
+    take();
+  }
   if (taken) return {};
   if (!sender_fault(taken.error())) return taken;
   ++applied.rejected;

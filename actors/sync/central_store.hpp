@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,6 +57,9 @@ struct Applied {
   bool more = false;         // the stream holds further records
 };
 
+// Runs `take` for a record, or refuses to: false sets the record aside as quarantined. May throw what `take` throws.
+using RecordGuard = std::function<bool(const StreamId&, const Bytes& frame, const std::function<void()>& take)>;
+
 class CentralStore {
  public:
   // Errors: those of Env::open.
@@ -67,8 +71,9 @@ class CentralStore {
   Result<std::vector<StreamId>> streams() const;
 
   // ---- centre
-  // Applies at most max_bytes of records of one stream (at least one block) in one transaction.
-  Result<Applied> apply(const StreamId& stream, uint64_t max_bytes);
+  // Applies at most max_bytes of records of one stream (at least one block) in one transaction. Without a guard every
+  // record is taken.
+  Result<Applied> apply(const StreamId& stream, uint64_t max_bytes, const RecordGuard& guard = {});
   Result<uint64_t> applied_seq(const StreamId& stream) const;
   Result<std::vector<storage::WantedChunk>> wanted(const std::string& robot, uint64_t budget_bytes,
                                                    uint32_t max_items) const;
@@ -97,8 +102,9 @@ class CentralStore {
     storage::WriteTxn& txn;
     storage::DatapackBatch& packs;
     const StreamId& stream;
+    const RecordGuard& guard;
   };
-  Status apply_record(const Target& to, const RecordView& record, Applied& applied);
+  Status apply_record(const Target& to, const Block& block, size_t index, Applied& applied);
   Status take_record(const Target& to, const RecordView& record);
   Status take_episode(const Target& to, const RecordView& record);
   Status take_datapack(const Target& to, const RecordView& record);

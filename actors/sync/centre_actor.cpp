@@ -68,7 +68,7 @@ struct CentreState {
     auto next = dirty.upper_bound(last);  // streams take turns
     if (next == dirty.end()) next = dirty.begin();
     last = *next;
-    auto applied = store->apply(last, config.apply_bytes);
+    auto applied = store->apply(last, config.apply_bytes, guard());
     if (!applied) return trouble(applied.error());
     alarm.clear();
     facts.applied_records += applied->records;
@@ -79,6 +79,13 @@ struct CentreState {
                                    " applied_seq=" + std::to_string(applied->applied_seq));
     if (!applied->more) dirty.erase(last);
     schedule_apply();
+  }
+
+  // A record whose handling throws ends this actor; after the rules' number of deaths it is set aside instead.
+  RecordGuard guard() const {
+    return [this](const StreamId&, const Bytes& frame, const std::function<void()>& take) {
+      return env->quarantine().process(name, frame, take) == runtime::Handling::processed;
+    };
   }
 
   void trouble(const Error& error) {

@@ -3,10 +3,9 @@
 //
 // In:    InboxGrew; ListWants, StorePiece, ReadKnowledge, RunQuery (replies as in store_messages.hpp), AskCentral
 //        (reply: CentralFacts).
-// Rules: records are applied a bounded piece at a time, streams taking turns, so that questions and chunks get in
-// between.
-//        Pieces of chunks that are queued together share one commit. A record that breaks an invariant is set aside as
-//        rejected and the stream goes on.
+// Rules: records are applied a bounded piece at a time, streams taking turns, so that questions and chunks get in between.
+//        Pieces of chunks that are queued together share one commit. A record that breaks an invariant, or whose
+//        handling threw again and again (quarantine), is set aside as rejected and the stream goes on.
 // Supervision: permanent. Blocking: it has a thread of its own. After a restart it goes on at the stored watermarks.
 #pragma once
 
