@@ -308,6 +308,10 @@ struct CaptureState {
       env->log(LogLevel::info, "capture.file_done file=" + log_value(done.file.name) + " kind=" + report.kind +
                                    " rows=" + std::to_string(report.rows) +
                                    " episodes=" + std::to_string(report.episodes));
+      if (report.damage)
+        env->log(LogLevel::warn, "capture.file_damaged file=" + log_value(done.file.name) +
+                                     " byte=" + std::to_string(report.damage->offset) +
+                                     " reason=" + log_value(report.damage->what));
     }
     source.reset();
     if (done.state == MarkState::done) ++facts.files_done;
