@@ -18,6 +18,7 @@ constexpr std::array commands{
     Command{"coordinator", "Run", "Run the daemon at the centre", coordinator_command},
     Command{"config", "Set up", "Print, check and show configurations", config_command},
     Command{"enroll", "Set up", "Make the certificate authority and certificates of nodes", enroll_command},
+    Command{"audit", "Operate", "Prove that no record or chunk is lost, double or out of order", audit_command},
     Command{"smoke", "Try and test", "Run a whole fleet in one process and report", nullptr},
     Command{"stress", "Try and test", "Run simulated and real faults against the fleet", nullptr},
 };

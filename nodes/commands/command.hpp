@@ -34,6 +34,7 @@ std::optional<int> parse_arguments(CLI::App& app, const Arguments& arguments);
 int report_failure(std::string_view command, const Error& error, int code = exit_failed);
 
 // Subcommands of this room.
+int audit_command(const Arguments& arguments);
 int config_command(const Arguments& arguments);
 int coordinator_command(const Arguments& arguments);
 int enroll_command(const Arguments& arguments);
