@@ -141,10 +141,17 @@ struct SessionsState {
   std::map<std::string, uint64_t> current;     // robot -> its newest session
   std::map<std::string, RobotSession> robots;  // bounded by config.robots_max
 
+  // Peers that send a journal of their own; the others only ask, and may have several sessions.
+  static bool is_stream(Role role) { return role == Role::robot; }
+
   caf::result<HelloReply> hello(const PeerHello& hello) {
     auto promise = self->make_response_promise<HelloReply>();
-    const bool streams = hello.session.peer.role == Role::robot || hello.session.peer.role == Role::gateway;
-    if (!streams) {
+    if (hello.session.peer.role == Role::gateway) {
+      // A stream is named by its robot; taking one from a gateway needs proof of whose it is, which protocol 1 lacks.
+      promise.deliver(HelloReply(fail(Errc::refused, hello.session.peer.text(), "site gateways are not served")));
+      return promise;
+    }
+    if (!is_stream(hello.session.peer.role)) {
       welcome(hello, 0, promise);
       return promise;
     }
@@ -171,14 +178,17 @@ struct SessionsState {
 
   template <class Promise>
   void welcome(const PeerHello& hello, uint64_t durable_seq, Promise& promise) {
-    // An older session of the same robot may still be half open; it must not append any more.
     const std::string& robot = hello.session.peer.node_id;
-    if (auto old = current.find(robot); old != current.end()) end_peer(old->second);
-    current[robot] = hello.session.session_id;
+    const bool streams = is_stream(hello.session.peer.role);
+    if (streams) {
+      // An older session of the same robot may still be half open; it must not append any more.
+      if (auto old = current.find(robot); old != current.end()) end_peer(old->second);
+      current[robot] = hello.session.session_id;
+      note_welcome(hello, durable_seq);
+    }
     const auto peer = env->spawn(peer_actor, env, config, hello, durable_seq, inbox, centre, caf::actor(self));
     self->monitor(peer);
     peers[hello.session.session_id] = peer;
-    note_welcome(hello, durable_seq);
     centre.request(self, Millis(config.store_timeout_ms), AskCentral{robot, hello.incarnation})
         .then(
             [durable_seq, promise](CentralFacts& f) mutable {
@@ -254,6 +264,7 @@ struct SessionsState {
 
   void gone(const PeerGone& gone) {
     end_peer(gone.session.session_id);
+    if (!is_stream(gone.session.peer.role)) return;
     const std::string& robot = gone.session.peer.node_id;
     auto newest = current.find(robot);
     if (newest == current.end() || newest->second != gone.session.session_id) return;
