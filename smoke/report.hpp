@@ -29,6 +29,11 @@ struct Series {
   std::string name;
   std::vector<Point> points;
 };
+// A moment on the x axis that is pointed out.
+struct PlotMark {
+  double x = 0;
+  std::string what;
+};
 struct Plot {
   enum class Kind : uint8_t { lines, bars, histogram };
   Kind kind = Kind::lines;
@@ -37,7 +42,8 @@ struct Plot {
   std::string x_label;
   std::string y_label;
   std::vector<Series> series;          // lines: one each; histogram: the y of the first series are the samples
-  std::vector<std::string> bar_names;  // bars: the points of the first series, in this order
+  std::vector<std::string> bar_names;  // bars: the names of the points, in this order; several series are stacked
+  std::vector<PlotMark> marks;         // lines: what happened when
 };
 
 // A promise that the run checked.
@@ -47,11 +53,18 @@ struct Check {
   std::string detail;
 };
 
+// A figure for the head of the page.
+struct Headline {
+  std::string value;
+  std::string label;
+};
+
 struct Report {
   std::string title;
   std::string subtitle;  // what ran on which input; says so when logs were generated
   uint64_t seed = 0;
   double wall_s = 0;
+  std::vector<Headline> headlines;
   std::vector<Check> checks;
   std::vector<Table> tables;
   std::vector<Plot> plots;

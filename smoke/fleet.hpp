@@ -1,0 +1,92 @@
+// Fleet: robots and a coordinator in one process, each node with an environment of its own, over in-memory links.
+//
+// Each life of a node has a fresh environment, so that nothing of a killed node can reach its successor by name, as
+// between processes. All environments live until the fleet is gone.
+// Threads: one; the fleet's caller.
+#pragma once
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/capture/capture_actor.hpp"
+#include "actors/network/network_thread.hpp"
+#include "actors/sync/outbox_actor.hpp"
+#include "nodes/coordinator_node.hpp"
+#include "nodes/robot_node.hpp"
+#include "smoke/live.hpp"
+
+namespace drover::smoke {
+
+struct FleetOptions {
+  std::string work;     // folder for spools and stores
+  std::string configs;  // folder with mappings, econ and baselines
+  uint64_t seed = 1;
+  std::vector<std::string> robots;  // node ids
+  runtime::LogSink log;
+};
+
+class Fleet {
+ public:
+  explicit Fleet(FleetOptions options);
+  ~Fleet();
+  Fleet(const Fleet&) = delete;
+  Fleet& operator=(const Fleet&) = delete;
+
+  // Each waits at most `wait_ms` for the store of an earlier life to be let go of.
+  Status start_coordinator(int64_t wait_ms = 0);
+  Status start_robot(size_t robot, int64_t wait_ms = 0);
+  void kill_coordinator();
+  void kill_robot(size_t robot);
+  void cut_link(size_t robot);
+  // Stops every node in order and waits for its end. Error: timeout, naming who did not stop.
+  Status stop(int64_t deadline_ms);
+
+  // Asks the actors. What is down keeps its last figures.
+  void look(FleetView& view);
+
+  std::string spool_of(size_t robot) const;
+  std::string store_of(size_t robot) const;
+  std::string central_store() const;
+  const FleetOptions& options() const { return options_; }
+
+ private:
+  template <class Node>
+  struct Life {
+    std::unique_ptr<runtime::Environment> env;
+    std::unique_ptr<Node> node;
+    std::shared_ptr<std::promise<void>> end;
+  };
+  struct ActorConfig : caf::actor_system_config {
+    ActorConfig();
+  };
+  std::unique_ptr<runtime::Environment> environment(const std::string& node) const;
+  nodes::RobotNodeOptions robot_options(size_t robot) const;
+  nodes::CoordinatorNodeOptions coordinator_options();
+  template <class Node, class Options>
+  Status start(Life<Node>& life, const std::string& name, const Options& options, int64_t wait_ms);
+  template <class Node>
+  void kill(Life<Node>& life);
+  template <class Reply, class Ask>
+  std::optional<Reply> ask(const runtime::Ref& ref, const Ask& question);
+  void look_at_robot(size_t robot, RobotView& view);
+  void look_at_centre(FleetView& view);
+
+  FleetOptions options_;
+  ActorConfig config_;
+  mutable caf::actor_system system_;
+  std::vector<std::unique_ptr<runtime::Environment>> environments_;  // of lives that are over
+  std::unique_ptr<runtime::Environment> network_env_;
+  std::unique_ptr<network::NetworkThread> network_;
+  caf::actor listener_;
+  Life<nodes::CoordinatorNode> coordinator_;
+  std::vector<Life<nodes::RobotNode>> robots_;
+  std::unique_ptr<caf::scoped_actor> self_;
+};
+
+}  // namespace drover::smoke
