@@ -4,6 +4,7 @@
 #include <kj/debug.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <caf/exit_reason.hpp>
 #include <caf/sec.hpp>
 #include <caf/system_messages.hpp>
@@ -172,14 +173,21 @@ Result<caf::actor> NetworkCore::dial(const Dial& options) {
 
 std::function<kj::Promise<Uplink::Connected>()> NetworkCore::memory_dialer(const Dial& options) {
   auto wire = options.memory_wire ? options.memory_wire : std::make_shared<MemoryWire>(shared_.timer);
-  return [this, wire, id = options.memory_listener.id(), self = options.self]() -> kj::Promise<Uplink::Connected> {
-    const auto found = listeners_.find(id);
-    if (found == listeners_.end()) return KJ_EXCEPTION(DISCONNECTED, "the centre is not listening");
-    auto& listener = *found->second.object;
-    auto stream = listener.connect_memory(*wire, self);
-    if (!stream) return wire_exception(stream.error());
-    return Uplink::Connected{*std::move(stream), listener.self()};
-  };
+  const auto named = listeners_.find(options.memory_listener.id());
+  const PeerName centre = named == listeners_.end() ? PeerName{} : named->second.object->self();
+  return
+      [this, wire, id = options.memory_listener.id(), centre, self = options.self]() -> kj::Promise<Uplink::Connected> {
+        auto found = listeners_.find(id);
+        // A listener that was restarted is another actor of the same name.
+        if (found == listeners_.end())
+          found = std::find_if(listeners_.begin(), listeners_.end(),
+                               [&](const auto& entry) { return entry.second.object->self() == centre; });
+        if (found == listeners_.end()) return KJ_EXCEPTION(DISCONNECTED, "the centre is not listening");
+        auto& listener = *found->second.object;
+        auto stream = listener.connect_memory(*wire, self);
+        if (!stream) return wire_exception(stream.error());
+        return Uplink::Connected{*std::move(stream), listener.self()};
+      };
 }
 
 void NetworkCore::handle_common(const caf::actor& actor, caf::mailbox_element& message) {

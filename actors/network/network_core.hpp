@@ -44,7 +44,8 @@ struct Dial {
   std::string address{};      // "centre.example:7447", numeric or a DNS name
   std::string server_name{};  // a name in the centre's certificate, usually its node id
   Credentials credentials{};
-  caf::actor memory_listener{};               // instead of address: a Listening::actor of the same network
+  caf::actor memory_listener{};  // instead of address: a Listening::actor of the same network, or its successor of the
+                                 // same name
   std::shared_ptr<MemoryWire> memory_wire{};  // its faults; made when absent
   PeerName self{};                            // role and node id of this node; must be those of the certificate
   std::string software_version = "0.1.0";
