@@ -1,0 +1,97 @@
+// Fleet: one coordinator and three robots as real processes over mutual TLS, set up exactly as a user would: `drover
+// enroll`, TOML files, spool folders. Its stores are watched from outside, read only.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/sync/audit.hpp"
+#include "storage/env.hpp"
+#include "stress/crash/process.hpp"
+
+namespace drover::crash {
+
+inline constexpr size_t robots = 3;
+inline constexpr size_t processes = robots + 1;  // the last is the coordinator
+
+// The logs of the robots, in the order of their arrival. Real ones come first, then generated ones without end. The
+// same index gives the same file, with names in ascending order.
+class Logs {
+ public:
+  // `folder`: real logs in it or in the folders right below it, one folder to a robot in turn; empty: none.
+  static Result<Logs> open(const std::string& folder, uint64_t seed, uint32_t episodes);
+  struct File {
+    std::string name;
+    std::string content;
+  };
+  Result<File> file(size_t robot, size_t index) const;
+  size_t real_files(size_t robot) const { return real_[robot].size(); }
+
+ private:
+  uint64_t seed_ = 0;
+  uint32_t episodes_ = 0;
+  std::array<std::vector<std::filesystem::path>, robots> real_;
+};
+
+// What is still to do, as the stores show it.
+struct Backlog {
+  uint64_t files = 0;          // delivered and not settled
+  uint64_t records = 0;        // journaled and not acknowledged
+  uint64_t chunk_bytes = 0;    // held and not acknowledged
+  uint64_t unapplied = 0;      // in the inbox and not applied
+  uint64_t chunks_wanted = 0;  // by the centre
+  bool moving() const { return records + chunk_bytes + unapplied + chunks_wanted > 0; }
+  bool drained() const { return files == 0 && !moving(); }
+};
+
+struct FleetOptions {
+  std::string folder;   // made if absent
+  std::string drover;   // the program
+  std::string configs;  // the shipped configs folder
+  uint64_t blob_bytes_per_s = 4u << 20;
+};
+
+class Fleet {
+ public:
+  static Result<std::unique_ptr<Fleet>> create(const FleetOptions& options);
+
+  Process& process(size_t index) { return *processes_[index]; }
+  Status start_all();
+  // Puts the robot's next file into its spool, in one step.
+  Status deliver(const Logs& logs, size_t robot);
+  size_t delivered(size_t robot) const { return delivered_[robot]; }
+  // Files delivered to the robot that it has not settled.
+  Result<uint64_t> waiting_files(size_t robot);
+  Result<Backlog> backlog();
+  // Lets go of the stores, so that others in this process may open them.
+  void close_stores();
+
+  sync::AuditFolders folders() const;
+  // Runs the shipped `drover audit` with these words added.
+  Result<Ran> audit_program(const std::vector<std::string>& more) const;
+  const std::string& folder() const { return options_.folder; }
+
+ private:
+  explicit Fleet(FleetOptions options) : options_(std::move(options)) {}
+  Status enroll(const std::vector<std::string>& words);
+  Status write_configs(uint16_t port);
+  Result<storage::Env*> robot_store(size_t robot);
+  Result<sync::CentralStore*> central_store();
+
+  FleetOptions options_;
+  std::array<std::unique_ptr<Process>, processes> processes_;
+  std::array<size_t, robots> delivered_{};
+  std::array<std::optional<storage::Env>, robots> stores_;
+  std::unique_ptr<sync::CentralStore> central_;
+};
+
+std::string robot_name(size_t robot);
+
+// What capture wrote into a robot's marks.
+std::optional<sync::SourceClaim> read_claim(std::string_view key, std::string_view value);
+
+}  // namespace drover::crash
