@@ -57,11 +57,14 @@ function(drover_room name)
   endif()
 endfunction()
 
-# drover_test(<name> SOURCES ... DEPENDS ... [LABELS ...]): one doctest executable and its ctest entry.
+# drover_test(<name> SOURCES ... DEPENDS ... [LABELS ...] [TIMEOUT <s>]): one doctest executable and its ctest entry.
 function(drover_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
+  endif()
+  if(DROVER_SANITIZE)  # several times slower
+    math(EXPR ARG_TIMEOUT "4 * ${ARG_TIMEOUT}")
   endif()
   add_executable(test_${name} ${ARG_SOURCES})
   drover_include_root(tests_root tests)
