@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "actors/network/uplink_messages.hpp"
+#include "storage/inbox.hpp"
+#include "storage/journal.hpp"
 
 namespace drover::smoke {
 namespace {
@@ -61,11 +63,11 @@ Fleet::ActorConfig::ActorConfig() {
 
 Fleet::Fleet(FleetOptions options)
     : options_(std::move(options)),
-      system_(config_),
-      network_env_(environment("network")),
+      ground_(*new Ground),
+      network_env_(ground_.environments.emplace_back(environment("network")).get()),
       network_(std::make_unique<network::NetworkThread>(*network_env_)),
       robots_(options_.robots.size()),
-      self_(std::make_unique<caf::scoped_actor>(system_)) {}
+      self_(std::make_unique<caf::scoped_actor>(ground_.system)) {}
 
 Fleet::~Fleet() {
   for (auto& robot : robots_) kill(robot);
@@ -74,7 +76,6 @@ Fleet::~Fleet() {
   listener_ = nullptr;
   network_->stop();
   network_.reset();
-  system_.await_all_actors_done();
 }
 
 std::string Fleet::spool_of(size_t robot) const {
@@ -87,13 +88,13 @@ std::string Fleet::central_store() const {
   return options_.work + "/store-centre";
 }
 
-std::unique_ptr<runtime::Environment> Fleet::environment(const std::string& node) const {
+std::unique_ptr<runtime::Environment> Fleet::environment(const std::string& node) {
   runtime::EnvironmentOptions options;
   options.seed = options_.seed;
   options.log = [sink = options_.log, node](runtime::LogLevel level, std::string_view event) {
     sink(level, std::string(event) + " node=" + node);
   };
-  return std::make_unique<runtime::Environment>(system_, std::move(options));
+  return std::make_unique<runtime::Environment>(ground_.system, std::move(options));
 }
 
 nodes::RobotNodeOptions Fleet::robot_options(size_t robot) const {
@@ -175,7 +176,7 @@ template <class Node>
 void Fleet::kill(Life<Node>& life) {
   if (life.node) life.node->kill();
   life.node.reset();
-  if (life.env) environments_.push_back(std::move(life.env));
+  if (life.env) ground_.environments.push_back(std::move(life.env));
 }
 
 void Fleet::kill_coordinator() {
@@ -203,6 +204,28 @@ Status Fleet::stop(int64_t deadline_ms) {
   for (size_t i = 0; i < robots_.size(); ++i) stop_one(robots_[i], options_.robots[i]);
   stop_one(coordinator_, centre_name.node_id);
   if (!late.empty()) return fail(Errc::timeout, "stop", "did not end in time:" + late);
+  return await_released(5'000);  // an actor tells of its end just before it lets go of what it held
+}
+
+Status Fleet::await_released(int64_t wait_ms) const {
+  std::vector<std::pair<std::string, std::vector<std::string>>> stores{
+      {central_store() + "/inbox", storage::Inbox::databases()},
+      {central_store() + "/central", storage::Inbox::databases()}};
+  for (size_t i = 0; i < robots_.size(); ++i) stores.emplace_back(store_of(i), storage::Journal::databases());
+  const auto deadline = Clock::now() + std::chrono::milliseconds(wait_ms);
+  for (const auto& [path, databases] : stores) {
+    for (;;) {
+      storage::EnvOptions probe;
+      probe.path = path;
+      probe.databases = databases;
+      probe.verify = storage::Verify::none;
+      const auto opened = storage::Env::open(probe);
+      if (opened) break;
+      if (opened.error().code != Errc::already_exists || Clock::now() >= deadline)
+        return tl::unexpected(opened.error());
+      std::this_thread::sleep_for(2ms);
+    }
+  }
   return {};
 }
 

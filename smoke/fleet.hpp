@@ -1,7 +1,7 @@
 // Fleet: robots and a coordinator in one process, each node with an environment of its own, over in-memory links.
 //
 // Each life of a node has a fresh environment, so that nothing of a killed node can reach its successor by name, as
-// between processes. All environments live until the fleet is gone.
+// between processes. All environments live until the process ends.
 // Threads: one; the fleet's caller.
 #pragma once
 
@@ -44,7 +44,7 @@ class Fleet {
   void kill_coordinator();
   void kill_robot(size_t robot);
   void cut_link(size_t robot);
-  // Stops every node in order and waits for its end. Error: timeout, naming who did not stop.
+  // Stops every node in order and waits until its stores are closed. Error: timeout, naming who did not stop.
   Status stop(int64_t deadline_ms);
 
   // Asks the actors. What is down keeps its last figures.
@@ -65,7 +65,7 @@ class Fleet {
   struct ActorConfig : caf::actor_system_config {
     ActorConfig();
   };
-  std::unique_ptr<runtime::Environment> environment(const std::string& node) const;
+  std::unique_ptr<runtime::Environment> environment(const std::string& node);
   nodes::RobotNodeOptions robot_options(size_t robot) const;
   nodes::CoordinatorNodeOptions coordinator_options();
   template <class Node, class Options>
@@ -74,14 +74,21 @@ class Fleet {
   void kill(Life<Node>& life);
   template <class Reply, class Ask>
   std::optional<Reply> ask(const runtime::Ref& ref, const Ask& question);
+  Status await_released(int64_t wait_ms) const;
   void look_at_robot(size_t robot, RobotView& view);
   void look_at_centre(FleetView& view);
 
+  // What actors stand on. Never destroyed: CAF's clock refers to actors that have ended until the timeouts of their
+  // last requests are over, and taking the system down would wait for that, half a minute or more.
+  struct Ground {
+    ActorConfig config;
+    caf::actor_system system{config};
+    std::vector<std::unique_ptr<runtime::Environment>> environments;  // of lives that are over
+  };
+
   FleetOptions options_;
-  ActorConfig config_;
-  mutable caf::actor_system system_;
-  std::vector<std::unique_ptr<runtime::Environment>> environments_;  // of lives that are over
-  std::unique_ptr<runtime::Environment> network_env_;
+  Ground& ground_;
+  runtime::Environment* network_env_;
   std::unique_ptr<network::NetworkThread> network_;
   caf::actor listener_;
   Life<nodes::CoordinatorNode> coordinator_;

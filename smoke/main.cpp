@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <mutex>
 
 #include "actors/capture/source.hpp"
@@ -68,8 +69,9 @@ constexpr const char* lesson =
 class EventLog {
  public:
   EventLog(const std::string& path, bool verbose) : out_(path), verbose_(verbose) {}
-  runtime::LogSink sink() {
-    return [this](runtime::LogLevel level, std::string_view event) { write(level, event); };
+  // Shares the log: actors may outlive the run.
+  static runtime::LogSink sink(const std::shared_ptr<EventLog>& log) {
+    return [log](runtime::LogLevel level, std::string_view event) { log->write(level, event); };
   }
   uint64_t errors() const { return errors_; }
   std::string first_error() const { return first_error_; }
@@ -141,7 +143,9 @@ int complain(const Error& error, ExitCode code) {
 class Run {
  public:
   Run(Options options, WorkFolder work)
-      : options_(std::move(options)), work_(std::move(work)), log_(options_.report + "/events.log", options_.verbose) {}
+      : options_(std::move(options)),
+        work_(std::move(work)),
+        log_(std::make_shared<EventLog>(options_.report + "/events.log", options_.verbose)) {}
 
   int run() {
     if (const Status planned = plan(); !planned) return complain(planned.error(), nodes::exit_start);
@@ -171,7 +175,7 @@ class Run {
     Live::Mode mode = isatty(STDERR_FILENO) ? Live::Mode::terminal : Live::Mode::plain;
     if (options_.quiet || options_.json) mode = Live::Mode::quiet;
     Live live(mode, inputs_.files.size(), inputs_.episodes());
-    Fleet fleet({work_.path(), options_.configs, options_.seed, robots_, log_.sink()});
+    Fleet fleet({work_.path(), options_.configs, options_.seed, robots_, EventLog::sink(log_)});
     const Status driven = drive(fleet, inputs_, {options_.deadline_s, &interrupted}, live, course_);
     if (!driven) trouble_ = driven.error().what;
     const Status stopped = fleet.stop(10'000);
@@ -189,8 +193,8 @@ class Run {
   }
 
   void finish() {
-    const Findings findings = check({inputs_, course_, robots_, robot_stores_, central_store_, log_.errors(),
-                                     log_.first_error(), trouble_.empty(), trouble_});
+    const Findings findings = check({inputs_, course_, robots_, robot_stores_, central_store_, log_->errors(),
+                                     log_->first_error(), trouble_.empty(), trouble_});
     const double wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
     report_ = make_report({inputs_, course_, findings, robots_, source_, options_.seed, wall_s});
   }
@@ -210,7 +214,7 @@ class Run {
 
   Options options_;
   WorkFolder work_;
-  EventLog log_;
+  std::shared_ptr<EventLog> log_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   const std::vector<std::string> robots_{"robot-a", "robot-b"};
   Inputs inputs_;
