@@ -178,7 +178,7 @@ Status Fleet::write_configs(uint16_t port) {
         "baseline_file = \"{0}/baselines/default.toml\"\npoll_ms = 20\nstable_polls = 1\n"
         "[[capture.spool]]\npath = \"spool-{1}\"\n"
         "[coordinator]\naddress = \"{2}\"\nserver_name = \"centre\"\n"
-        "[sync]\nblob_budget_bytes_per_s = {3}\nblob_burst_bytes = 65536\nblob_piece_bytes = 4096\n"
+        "[sync]\nblob_budget_bytes_per_s = {3}\nblob_burst_bytes = 65536\nblob_piece_bytes = 16384\n"
         "block_max_bytes = 16384\n",
         options_.configs, name, address, options_.blob_bytes_per_s);
     text += tls_section("robot-" + name) + std::string(quick);
@@ -239,6 +239,14 @@ Result<uint64_t> Fleet::waiting_files(size_t robot) {
   return delivered_[robot] - std::min<uint64_t>(delivered_[robot], settled);
 }
 
+Result<uint64_t> Fleet::chunk_backlog_bytes(size_t robot) {
+  const auto env = robot_store(robot);
+  if (!env) return 0;  // not founded yet
+  DROVER_ASSIGN(const auto totals,
+                (*env)->read([&](const ReadTxn& txn) { return storage::Blobs::open(**env).totals_in(txn); }));
+  return totals.held_bytes - totals.acked_bytes;
+}
+
 Result<Backlog> Fleet::backlog() {
   Backlog backlog;
   for (size_t i = 0; i < robots; ++i) {
@@ -249,10 +257,9 @@ Result<Backlog> Fleet::backlog() {
     const auto journal = storage::Journal::open_existing(**env);
     if (!journal) continue;
     DROVER_ASSIGN(const auto facts, journal->facts(**env));
-    DROVER_ASSIGN(const auto totals,
-                  (*env)->read([&](const ReadTxn& txn) { return storage::Blobs::open(**env).totals_in(txn); }));
+    DROVER_ASSIGN(const uint64_t unsent_bytes, chunk_backlog_bytes(i));
     backlog.records += facts.last_seq - facts.acked_seq;
-    backlog.chunk_bytes += totals.held_bytes - totals.acked_bytes;
+    backlog.chunk_bytes += unsent_bytes;
   }
   const auto store = central_store();
   if (!store) return backlog;

@@ -52,7 +52,7 @@ struct FleetOptions {
   std::string folder;   // made if absent
   std::string drover;   // the program
   std::string configs;  // the shipped configs folder
-  uint64_t blob_bytes_per_s = 4u << 20;
+  uint64_t blob_bytes_per_s = 8u << 20;
 };
 
 class Fleet {
@@ -66,6 +66,8 @@ class Fleet {
   size_t delivered(size_t robot) const { return delivered_[robot]; }
   // Files delivered to the robot that it has not settled.
   Result<uint64_t> waiting_files(size_t robot);
+  // Bytes of chunks that the robot still has to send.
+  Result<uint64_t> chunk_backlog_bytes(size_t robot);
   Result<Backlog> backlog();
   // Lets go of the stores, so that others in this process may open them.
   void close_stores();

@@ -21,6 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+constexpr uint64_t chunk_backlog_max_bytes = 8u << 20;
+
 struct Options {
   uint32_t kills = 50;
   uint64_t seed = 0;
@@ -57,9 +59,11 @@ Status all_running(Fleet& fleet) {
   return {};
 }
 
-// Every robot has files to take.
+// Every robot has files to take, but no more than it can send in a few seconds.
 Status feed(Fleet& fleet, const Logs& logs, uint64_t files) {
   for (size_t i = 0; i < robots; ++i) {
+    DROVER_ASSIGN(const uint64_t unsent_bytes, fleet.chunk_backlog_bytes(i));
+    if (unsent_bytes > chunk_backlog_max_bytes) continue;
     DROVER_ASSIGN(const uint64_t waiting, fleet.waiting_files(i));
     for (uint64_t n = waiting; n < files; ++n) DROVER_TRY(fleet.deliver(logs, i));
   }
