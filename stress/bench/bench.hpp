@@ -68,6 +68,7 @@ struct Settings {
   std::filesystem::path programs;  // where drover and drover-bench-packs are
   uint64_t seed = 1;
   bool quick = false;
+  bool own_only = false;  // no raw limits and no Redis: for profilers
 };
 
 // Folder DIR/name, empty.

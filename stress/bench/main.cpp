@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
   std::vector<std::string> only;
   std::string json;
   CLI::App app("Drover's benchmarks. Stores are made in a folder of their own and removed.");
-  app.add_flag("--quick", settings.quick, "a quarter of the load");
+  app.add_flag("--quick", settings.quick, "a quarter of the load, no 1 M packs");
+  app.add_flag("--own-only", settings.own_only, "sync without raw limits and Redis, for profilers");
   app.add_option("--only", only, "run only these: journal, sync, latency, recovery, daemons, packs");
   app.add_option("--json", json, "write the rows to this file too");
   app.add_option("--dir", settings.dir, "folder on the disk that is to be measured");
