@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t robot_a = 0;
 constexpr size_t robot_b = 1;
 constexpr int64_t restart_wait_ms = 10'000;
-constexpr double moment_s = 0.05;
+constexpr double moment_s = 0.02;
 constexpr size_t moments_max = 20'000;
 
 class Driver {
@@ -72,7 +72,7 @@ Status Driver::wait_for(const std::string& what, const std::function<bool()>& do
     if (done()) return {};
     if (options_.interrupted != nullptr && *options_.interrupted) return fail(Errc::refused, "smoke", "interrupted");
     if (now_s() > options_.deadline_s)
-      return fail(Errc::timeout, "smoke", fmt::format("after {:.0f} s still waiting: {}", now_s(), what));
+      return fail(Errc::timeout, "smoke", fmt::format("after {:.1f} s still waiting: {}", now_s(), what));
     std::this_thread::sleep_for(4ms);
   }
 }
@@ -165,7 +165,7 @@ Status Driver::drain() {
   course_.drained_s = now_s();
   if (drained) mark("drained");
   if (drained || drained.error().code != Errc::timeout) return drained;
-  return fail(Errc::timeout, "smoke", fmt::format("not drained after {:.0f} s: {}", now_s(), undrained()));
+  return fail(Errc::timeout, "smoke", fmt::format("not drained after {:.1f} s: {}", now_s(), undrained()));
 }
 
 Status Driver::run() {

@@ -16,7 +16,7 @@
 namespace drover::smoke {
 
 struct Course {
-  std::vector<Moment> moments;  // about 20 per second
+  std::vector<Moment> moments;  // at most 50 per second
   std::vector<Mark> marks;
   FleetView last;
   double drained_s = 0;

@@ -14,6 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr size_t files_max = 100'000;
+constexpr uint64_t file_cost_bytes = 32u << 10;  // taking a file up costs about as much as reading so many bytes
 
 bool is_log_name(const fs::path& path) {
   std::string end = path.extension().string();
@@ -86,7 +87,7 @@ void distribute(std::vector<LogFile>& files) {
     const auto [known, fresh] = home.try_emplace(file.hash, least);
     file.robot = known->second;
     file.repeated = !fresh;
-    if (fresh) load[file.robot] += file.size_bytes + 1;
+    if (fresh) load[file.robot] += file.size_bytes + file_cost_bytes;
   }
 }
 

@@ -236,7 +236,7 @@ void add_options(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Root of every random choice")->capture_default_str();
   app.add_option("--deadline", options.deadline_s, "Seconds until everything must have drained")
-      ->check(CLI::Range(1.0, 86'400.0))
+      ->check(CLI::Range(0.01, 86'400.0))
       ->capture_default_str();
   app.add_option("--work", options.work, "Folder for stores and spools (default: a temporary one)")->type_name("DIR");
   app.add_option("--configs", options.configs, "Folder with mappings, econ and baselines")->type_name("DIR");

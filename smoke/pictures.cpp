@@ -48,9 +48,10 @@ Plot backlog_plot(const ReportInput& in) {
 }
 
 Plot progress_plot(const ReportInput& in) {
-  Plot plot = line_plot(in, "Records through the stages", "records",
-                        "Journaled on the robots, acknowledged after the centre's sync, applied to its indexes. The "
-                        "order of the three lines is the promise: nothing is applied before it is durable.");
+  Plot plot =
+      line_plot(in, "Records through the stages", "records",
+                "Journaled on the robots; acknowledged, as the robots know it, after the centre's sync; applied "
+                "to the centre's indexes. The lines meet when everything has drained.");
   const std::pair<const char*, std::function<uint64_t(const FleetView&)>> stages[] = {
       {"journaled", [](const FleetView& v) { return v.last_seq(); }},
       {"acknowledged", [](const FleetView& v) { return v.acked_seq(); }},
@@ -239,8 +240,11 @@ Table aside_table(const ReportInput& in) {
 Table course_table(const ReportInput& in) {
   Table table;
   table.title = "Course";
-  table.columns = {"at", "what"};
-  for (const Mark& mark : in.course.marks) table.rows.push_back({fmt::format("{:.2f} s", mark.t_s), {mark.what}});
+  table.note = "The numbers are those of the pins in the pictures.";
+  table.columns = {"no", "at", "what"};
+  for (size_t i = 0; i < in.course.marks.size(); ++i)
+    table.rows.push_back(
+        {std::to_string(i + 1), {fmt::format("{:.2f} s", in.course.marks[i].t_s), in.course.marks[i].what}});
   return table;
 }
 
