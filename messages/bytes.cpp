@@ -6,22 +6,39 @@
 
 namespace drover {
 
+namespace {
+
+constexpr std::align_val_t alignment{16};
+
+std::shared_ptr<const std::byte> own(std::byte* raw) {
+  return {raw, [](const std::byte* p) { ::operator delete(const_cast<std::byte*>(p), alignment); }};
+}
+
+std::byte* uninitialised(size_t size) {
+  return static_cast<std::byte*>(::operator new(size == 0 ? 1 : size, alignment));
+}
+
+}  // namespace
+
 Bytes Bytes::allocate(size_t size) {
-  constexpr std::align_val_t alignment{16};
-  auto* raw = static_cast<std::byte*>(::operator new(size == 0 ? 1 : size, alignment));
+  auto* raw = uninitialised(size);
   std::memset(raw, 0, size);
   Bytes bytes;
-  bytes.owner_ = std::shared_ptr<const std::byte>(
-      raw, [alignment](const std::byte* p) { ::operator delete(const_cast<std::byte*>(p), alignment); });
+  bytes.owner_ = own(raw);
   bytes.data_ = raw;
   bytes.size_ = size;
   return bytes;
 }
 
+// Every byte is written here, so nothing needs zeroing first: blocks pass this several times on their way.
 Bytes Bytes::copy_of(ByteView source) {
-  return make(source.size(), [&](std::span<std::byte> target) {
-    if (!source.empty()) std::memcpy(target.data(), source.data(), source.size());
-  });
+  auto* raw = uninitialised(source.size());
+  if (!source.empty()) std::memcpy(raw, source.data(), source.size());
+  Bytes bytes;
+  bytes.owner_ = own(raw);
+  bytes.data_ = raw;
+  bytes.size_ = source.size();
+  return bytes;
 }
 
 Bytes Bytes::slice(size_t offset, size_t size) const {

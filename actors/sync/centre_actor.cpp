@@ -42,6 +42,7 @@ struct CentreState {
   std::set<StreamId> dirty;  // streams that may hold unapplied records
   StreamId last;             // the stream that had its turn
   bool applying = false;     // an Apply message is on its way
+  int64_t grown_ns = 0;      // when blocks arrived last
   std::vector<StorePiece> pieces;
   std::vector<caf::typed_response_promise<ChunkReply>> promises;  // one per piece
   uint64_t pieces_bytes = 0;
@@ -53,14 +54,28 @@ struct CentreState {
   // ---- records
   void grown(const InboxGrew& grew) {
     dirty.insert(grew.streams.begin(), grew.streams.end());
-    schedule_apply();
+    grown_ns = now_ns();
+    schedule_apply(Millis(0));
   }
 
-  void schedule_apply() {
+  void schedule_apply(Millis rest) {
     if (applying || dirty.empty()) return;
     applying = true;
-    self->send(self, Apply{});
+    if (rest.count() > 0)
+      self->delayed_send(self, rest, Apply{});
+    else
+      self->send(self, Apply{});
   }
+
+  // How long to leave the disk to the inbox after a transaction that took so long.
+  Millis rest_after(int64_t took_ns) const {
+    constexpr int64_t ns_per_ms = 1'000'000;
+    if (now_ns() - grown_ns - took_ns > static_cast<int64_t>(config.inbox_quiet_ms) * ns_per_ms) return Millis(0);
+    const double share = std::clamp(config.apply_share, 0.05, 1.0);
+    const auto rest_ms = static_cast<int64_t>(static_cast<double>(took_ns) * (1 / share - 1)) / ns_per_ms;
+    return Millis(std::min(rest_ms, static_cast<int64_t>(config.apply_rest_ms)));
+  }
+  int64_t now_ns() const { return env->clock().steady_ns(); }
 
   void apply() {
     applying = false;
@@ -68,6 +83,7 @@ struct CentreState {
     auto next = dirty.upper_bound(last);  // streams take turns
     if (next == dirty.end()) next = dirty.begin();
     last = *next;
+    const int64_t began_ns = now_ns();
     auto applied = store->apply(last, config.apply_bytes, guard());
     if (!applied) return trouble(applied.error());
     alarm.clear();
@@ -78,7 +94,7 @@ struct CentreState {
                                    " count=" + std::to_string(applied->rejected) +
                                    " applied_seq=" + std::to_string(applied->applied_seq));
     if (!applied->more) dirty.erase(last);
-    schedule_apply();
+    schedule_apply(rest_after(now_ns() - began_ns));
   }
 
   // A record whose handling throws ends this actor; after the rules' number of deaths it is set aside instead.

@@ -3,7 +3,8 @@
 //
 // In:    InboxGrew; ListWants, StorePiece, ReadKnowledge, RunQuery (replies as in store_messages.hpp), AskCentral
 //        (reply: CentralFacts).
-// Rules: records are applied a bounded piece at a time, streams taking turns, so that questions and chunks get in between.
+// Rules: records are applied a bounded piece at a time, streams taking turns, so that questions and chunks get in
+// between.
 //        Pieces of chunks that are queued together share one commit. A record that breaks an invariant, or whose
 //        handling threw again and again (quarantine), is set aside as rejected and the stream goes on.
 // Supervision: permanent. Blocking: it has a thread of its own. After a restart it goes on at the stored watermarks.
@@ -22,7 +23,12 @@
 namespace drover::sync {
 
 struct CentreConfig {
-  uint64_t apply_bytes = 1u << 20;                    // records per transaction
+  uint64_t apply_bytes = 1u << 20;  // records per transaction
+  // While blocks keep arriving, applying takes at most this share of the time, so that acknowledging, which shares the
+  // disk, goes first; it never stops, and takes all of the time once the inbox is quiet. 0.05 .. 1
+  double apply_share = 0.25;
+  uint64_t inbox_quiet_ms = 50;                       // no block for so long: the inbox is quiet
+  uint64_t apply_rest_ms = 500;                       // longest pause between two transactions
   uint64_t pieces_bytes_max = 8u << 20;               // pieces per transaction
   uint64_t wants_bytes_max = 8u << 20;                // asked of one robot at a time
   uint64_t budget_bytes_per_s = uint64_t{256} << 20;  // of all robots together; 0: no chunks are asked for

@@ -1,7 +1,9 @@
 #include "actors/sync/robot_store.hpp"
 
 #include <algorithm>
+#include <cstring>
 
+#include "messages/check.hpp"
 #include "messages/episode.hpp"
 
 namespace drover::sync {
@@ -72,6 +74,7 @@ Result<StoredCapture> RobotStore::store(const StoreCapture& capture, int64_t now
     DROVER_ASSIGN(const auto receipts, make_room(txn, incoming_bytes, now_unix_ns));
     DROVER_TRY(journal_receipts(txn, journal_, receipts));
     for (const NewChunk& chunk : capture.chunks) {
+      DROVER_TRY(forget_damaged(txn, chunk.hash, now_unix_ns));
       DROVER_ASSIGN(const bool stored,
                     blobs_.put_in(txn, {chunk.hash, chunk.bytes.view(), chunk.value_per_byte, chunk.episode_id}));
       (void)stored;
@@ -80,6 +83,19 @@ Result<StoredCapture> RobotStore::store(const StoreCapture& capture, int64_t now
     for (const SourceMark& mark : capture.marks) DROVER_TRY(marks_.set_in(txn, mark.key, mark.value));
     return StoredCapture{range.first_seq, range.last_seq};
   });
+}
+
+// Content that was captured again replaces what was damaged here; the receipt of the loss stays in the journal.
+Status RobotStore::forget_damaged(WriteTxn& txn, const Hash& hash, int64_t now_unix_ns) const {
+  const std::string key = std::string(lost_prefix) + to_hex(hash);
+  DROVER_ASSIGN(const auto told, marks_.get_in(txn, key));
+  if (!told) return {};
+  DROVER_TRY(marks_.erase_in(txn, key));
+  DROVER_ASSIGN(const bool held, blobs_.has_in(txn, hash));
+  if (!held) return {};
+  DROVER_TRY(blobs_.ack_in(txn, hash));  // only what is acknowledged can be dropped
+  DROVER_TRY(blobs_.evict_in(txn, std::span(&hash, 1), now_unix_ns, "damaged"));
+  return {};
 }
 
 Result<std::vector<Receipt>> RobotStore::make_room(WriteTxn& txn, uint64_t incoming_bytes, int64_t now_unix_ns) const {
@@ -109,8 +125,13 @@ Result<SourceMarks> RobotStore::marks(const std::string& prefix) const {
 Result<BlockRead> RobotStore::read_block(uint64_t from_seq, uint32_t max_bytes) const {
   DROVER_ASSIGN(auto bytes, journal_.read(env_, from_seq, max_bytes));
   if (bytes.empty()) return BlockRead{};
-  DROVER_ASSIGN(const auto block, Block::parse(bytes));
-  return BlockRead{block.first_seq(), block.last_seq(), std::move(bytes)};
+  // The journal has just checked or built this block; its header says how many records it holds.
+  DROVER_CHECK(bytes.size() >= block_header_bytes, "the journal gave a block without a header");
+  uint32_t count = 0;
+  uint64_t first_seq = 0;
+  std::memcpy(&count, bytes.data() + 4, sizeof count);
+  std::memcpy(&first_seq, bytes.data() + 8, sizeof first_seq);
+  return BlockRead{first_seq, first_seq + count - 1, std::move(bytes)};
 }
 
 Result<Bytes> RobotStore::read_piece(const Hash& hash, uint64_t offset, uint32_t bytes, int64_t now_unix_ns) {
