@@ -6,6 +6,8 @@
 #include <cmath>
 #include <set>
 
+#include "actors/capture/spool.hpp"
+#include "actors/sync/audit.hpp"
 #include "actors/sync/central_store.hpp"
 #include "actors/sync/robot_store.hpp"
 #include "storage/datapack_store.hpp"
@@ -75,6 +77,7 @@ class Checker {
   void check_order();
   void check_packs();
   void check_applied();
+  void check_audit();
   void check_faults();
   void tell(const std::string& name, const Promise& promise, const std::string& held);
   std::string robot_of(const std::string& name) const;
@@ -356,6 +359,32 @@ void Checker::check_applied() {
   tell("everything durable was applied", applied, "watermark equals the end of each stream");
 }
 
+// What the spool's marks claim, as the audit wants it.
+std::optional<sync::SourceClaim> read_claim(std::string_view key, std::string_view value) {
+  if (!key.starts_with("spool/")) return std::nullopt;
+  const auto mark = capture::decode_mark(as_bytes(value));
+  if (!mark) return sync::SourceClaim{"unreadable mark", 0, true, true};
+  return sync::SourceClaim{mark->file.name, mark->next_ordinal, mark->state != capture::MarkState::taking,
+                           mark->state == capture::MarkState::quarantined};
+}
+
+// The same audit that `drover audit` runs: a second opinion, by other code than these checks.
+void Checker::check_audit() {
+  Promise balanced;
+  sync::AuditOptions options;
+  options.read_claim = read_claim;
+  const auto audit = sync::audit_folders({in_.central_store, in_.robot_stores}, options);
+  if (!audit) {
+    balanced.fail_with(audit.error().message());
+  } else if (!audit->balanced()) {
+    const sync::Violation& first = audit->violations.front();
+    balanced.fail_with(first.check + ": " + first.where + ": " + first.what);
+    balanced.wrong = audit->violations_in_all;
+  }
+  tell("drover audit balances", balanced,
+       fmt::format("{} records, {} chunks", audit ? audit->centre.records : 0, audit ? audit->centre.chunks : 0));
+}
+
 void Checker::check_faults() {
   Promise faults, errors, files;
   faults.expect(in_.course.kills == 1 && in_.course.cuts == 1 && in_.course.coordinator_kills == 1,
@@ -400,6 +429,8 @@ Findings Checker::run() {
   if (!rest) blobs.fail_with(rest.error().message());
   tell("all raw data is at the centre, or a receipt says why not", blobs,
        fmt::format("{:.1f} MB, every blob hashed again", static_cast<double>(out_.chunk_bytes) / 1e6));
+  centre_.reset();  // the audit opens the stores itself
+  check_audit();
   check_faults();
   return out_;
 }

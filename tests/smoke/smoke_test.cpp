@@ -69,7 +69,7 @@ TEST_CASE("smoke: a fleet with faults keeps every promise, and says so") {
   REQUIRE(run1.json.is_object());
   CHECK(run1.json["passed"] == true);
   CHECK(run1.json["seed"] == 7);
-  CHECK(run1.json["invariants"].size() >= 16);
+  CHECK(run1.json["invariants"].size() >= 17);
   const auto& metrics = run1.json["metrics"];
   CHECK(metrics["generated"] == true);
   CHECK(metrics["robot_kills"] == 1);
@@ -95,6 +95,9 @@ TEST_CASE("smoke: a lost datapack is noticed and is exit code 1") {
   const auto* arrived = invariant(broken.json, "each episode has its one datapack");
   REQUIRE(arrived != nullptr);
   CHECK((*arrived)["held"] == false);
+  const auto* audit = invariant(broken.json, "drover audit balances");
+  REQUIRE(audit != nullptr);
+  CHECK((*audit)["held"] == false);
 }
 
 TEST_CASE("smoke: a run that cannot drain in time says what is missing and is exit code 1") {
