@@ -193,8 +193,12 @@ struct CentreState {
     if (const auto held = store->knowledge()) f.knowledge_version = held->version;
     f.caught_up = dirty.empty();
     if (ask.robot.empty()) return f;
-    if (const auto wanted = store->wanted(ask.robot, UINT64_MAX, wants_counted_max)) f.chunks_wanted = wanted->size();
-    if (const auto seq = store->applied_seq({ask.robot, ask.incarnation})) f.applied_seq = *seq;
+    const auto wanted = store->wanted(ask.robot, UINT64_MAX, wants_counted_max);
+    const auto seq = store->applied_seq({ask.robot, ask.incarnation});
+    // Both or neither: "applied and wants nothing" lets the robot forget its chunks.
+    if (!wanted || !seq) return f;
+    f.chunks_wanted = wanted->size();
+    f.applied_seq = *seq;
     return f;
   }
 };

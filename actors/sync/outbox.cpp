@@ -13,7 +13,8 @@ void Outbox::link_up(uint64_t durable_seq, uint64_t window_bytes, uint32_t block
   rewind();
   // The centre's word decides: it may know more than we do (an ack was lost) or less (its disk was replaced).
   acked_seq_ = durable_seq;
-  sent_seq_ = durable_seq;
+  const bool can_show = durable_seq > 0 && durable_seq <= last_seq_ && first_seq_ > 0 && first_seq_ <= durable_seq;
+  sent_seq_ = can_show ? durable_seq - 1 : durable_seq;
   if (durable_seq > last_seq_)
     halted_ = "the centre already holds seq " + std::to_string(durable_seq) + " but this journal ends at " +
               std::to_string(last_seq_) + ": the store was restored from an old copy; give it a new incarnation";
@@ -71,6 +72,7 @@ void Outbox::replied(uint64_t generation, uint64_t first_seq, uint64_t last_seq,
       return;
     case BlockReply::lost:
       rewind();
+      paused_ = true;  // whoever did not answer may need a moment; sending at once would only spin
       return;
     case BlockReply::overloaded:
       rewind();

@@ -3,7 +3,8 @@
 // The journal is an ordered run of records. The outbox keeps three positions in it,
 //   acked <= sent <= last,
 // reads blocks after `sent`, keeps at most window_bytes of them unacknowledged, and moves back to
-// `acked` whenever the other side or the link says so. It never skips a record and never reorders.
+// `acked` whenever the other side or the link says so. It never skips a record and never reorders. Only at the start of
+// a link `sent` is one below `acked`: one record is sent again, to be compared.
 //
 // Invariants: the blocks in flight are consecutive and begin at acked + 1 or before it (the centre may
 // acknowledge part of a repeated block); their bytes never exceed the window, except that a single block larger
@@ -38,11 +39,15 @@ class Outbox {
   };
 
   // The link is up; the centre holds everything up to durable_seq. Limits of the session tighten our own (0: keep
-  // ours). Call journal_grew before: a centre that knows more than the journal halts the lane.
+  // ours). Call journal_grew and journal_begins before: a centre that knows more than the journal halts the lane.
+  // The last record that the centre holds is sent once more, so that a store which was restored from an old copy and
+  // has grown since is found out (the centre compares the record) before anything is built on it.
   void link_up(uint64_t durable_seq, uint64_t window_bytes, uint32_t block_max_bytes);
   void link_down();
   // The journal now ends at last_seq.
   void journal_grew(uint64_t last_seq);
+  // The oldest record that the journal still holds; 0: not known, or none.
+  void journal_begins(uint64_t first_seq) { first_seq_ = first_seq; }
 
   // Asks for a read when one is due. Call until it returns nothing.
   std::optional<Read> next_read();
@@ -52,7 +57,7 @@ class Outbox {
   // The centre (or the link, with `lost`) answered the block [first_seq, last_seq].
   void replied(uint64_t generation, uint64_t first_seq, uint64_t last_seq, BlockReply reply, uint64_t durable_seq,
                const std::string& reason);
-  // The pause that `overloaded` or `corrupt` asked for is over.
+  // The pause after `overloaded`, `corrupt` or `lost` is over.
   void resume();
 
   bool up() const noexcept { return up_; }
@@ -83,6 +88,7 @@ class Outbox {
   bool paused_ = false;
   bool reading_ = false;
   std::string halted_;
+  uint64_t first_seq_ = 0;
   uint64_t last_seq_ = 0;
   uint64_t sent_seq_ = 0;
   uint64_t acked_seq_ = 0;

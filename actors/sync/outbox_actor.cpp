@@ -4,6 +4,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
 #include <chrono>
+#include <optional>
 
 #include "actors/network/uplink_messages.hpp"
 
@@ -15,6 +16,7 @@ using runtime::LogLevel;
 using Millis = std::chrono::milliseconds;
 
 struct Tick {};
+struct AskJournal {};
 struct ResumeJournal {
   uint64_t generation = 0;
 };
@@ -25,6 +27,7 @@ using PieceReply = Result<Bytes>;
 }  // namespace drover::sync
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::sync::Tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::sync::AskJournal)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::sync::ResumeJournal)
 
 namespace drover::sync {
@@ -66,6 +69,8 @@ struct OutboxState {
   bool halt_logged = false;
   bool fetching_knowledge = false;
   bool asking_store = false;
+  bool journal_known = false;                   // the store has told how far its journal goes
+  std::optional<network::LinkUp> waiting_link;  // came before that
 
   Millis store_timeout() const { return Millis(config.store_timeout_ms); }
   Millis call_timeout() const { return Millis(config.call_timeout_ms); }
@@ -167,6 +172,8 @@ struct OutboxState {
               env->log(LogLevel::warn, "sync.chunk_unreadable hash=" + to_hex(piece.hash) +
                                            " reason=" + log_value(reply.error().message()));
               blobs.piece_failed(piece);
+              // The centre learns from the journal that it is lost; asking at once would only name it again.
+              blobs.wants_failed(now_ns());
             },
             [this, piece](caf::error&) { blobs.piece_failed(piece); });
   }
@@ -176,16 +183,19 @@ struct OutboxState {
         .then(
             [this, piece](network::ChunkReply& reply) {
               if (!reply) {
-                blobs.piece_failed(piece);
+                piece_refused(piece);
               } else if (blobs.piece_done(piece, reply->complete)) {
                 store.send(self, ChunkAcked{piece.hash});
               }
               pump_blobs();
             },
-            [this, piece](caf::error&) {
-              blobs.piece_failed(piece);
-              pump_blobs();
-            });
+            [this, piece](caf::error&) { piece_refused(piece); });
+  }
+
+  // The centre could not take it (its disk, a restart): ask again after the idle pause instead of sending in circles.
+  void piece_refused(const BlobLane::Piece& piece) {
+    blobs.piece_failed(piece);
+    blobs.wants_failed(now_ns());
   }
 
   // ---- knowledge lane
@@ -217,7 +227,34 @@ struct OutboxState {
   }
 
   // ---- link
+  // A restarted outbox may hear of a link before it knows its journal, and must not judge the centre's word without it.
   void link_up(const network::LinkUp& up) {
+    if (journal_known) return use_link(up);
+    waiting_link = up;
+    ask_journal();
+  }
+
+  void ask_journal() {
+    store.request(self, store_timeout(), AskRobotStore{})
+        .then(
+            [this](RobotStoreFacts& f) {
+              know_journal(f);
+              if (waiting_link) use_link(*std::exchange(waiting_link, std::nullopt));
+            },
+            [this](caf::error&) {
+              if (waiting_link) self->delayed_send(self, Millis(config.retry_ms), AskJournal{});
+            });
+  }
+
+  void know_journal(const RobotStoreFacts& f) {
+    journal_known = true;
+    journal.journal_grew(f.last_seq);
+    journal.journal_begins(f.first_seq);
+    knowledge_held = f.knowledge_version;
+    facts.knowledge_version = f.knowledge_version;
+  }
+
+  void use_link(const network::LinkUp& up) {
     facts.link_up = true;
     ++facts.links;
     env->log(LogLevel::info, "sync.link_up centre=" + up.centre.text() + " durable_seq=" +
@@ -231,6 +268,7 @@ struct OutboxState {
   }
 
   void link_down(const network::LinkDown& down) {
+    waiting_link.reset();
     if (facts.link_up)
       env->log(LogLevel::warn, "sync.link_down reason=" + log_value(down.reason.message()) +
                                    " retry_ms=" + std::to_string(down.retry_in_ms));
@@ -272,9 +310,7 @@ struct OutboxState {
     store.request(self, store_timeout(), AskRobotStore{})
         .then(
             [this, promise](RobotStoreFacts& f) mutable {
-              journal.journal_grew(f.last_seq);
-              knowledge_held = f.knowledge_version;
-              facts.knowledge_version = f.knowledge_version;
+              know_journal(f);
               promise.deliver(network::HelloFacts{f.incarnation, f.first_seq, f.last_seq, f.knowledge_version});
             },
             [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
@@ -325,6 +361,9 @@ caf::behavior outbox_actor(OutboxActor* self, runtime::Environment* env, OutboxC
         if (resume.generation != s.journal.generation()) return;
         s.journal.resume();
         s.pump_journal();
+      },
+      [&s](const AskJournal&) {
+        if (s.waiting_link) s.ask_journal();
       },
       [&s](const Tick&) { s.tick(); },
       [&s](const AskOutbox&) { return s.report(); },

@@ -248,6 +248,7 @@ Result<uint64_t> Fleet::chunk_backlog_bytes(size_t robot) {
 }
 
 Result<Backlog> Fleet::backlog() {
+  close_stores();
   Backlog backlog;
   for (size_t i = 0; i < robots; ++i) {
     DROVER_ASSIGN(const uint64_t files, waiting_files(i));

@@ -61,6 +61,7 @@ Status all_running(Fleet& fleet) {
 
 // Every robot has files to take, but no more than it can send in a few seconds.
 Status feed(Fleet& fleet, const Logs& logs, uint64_t files) {
+  fleet.close_stores();  // a store that was opened before its tables were made would look empty for ever
   for (size_t i = 0; i < robots; ++i) {
     DROVER_ASSIGN(const uint64_t unsent_bytes, fleet.chunk_backlog_bytes(i));
     if (unsent_bytes > chunk_backlog_max_bytes) continue;
