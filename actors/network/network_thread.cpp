@@ -28,7 +28,6 @@ class LogCallback final : public kj::ExceptionCallback {
 }  // namespace
 
 NetworkThread::NetworkThread(runtime::Environment& env) {
-  std::promise<void> ready;
   thread_ = std::thread([this, &env] { main(env); });
   run([](NetworkCore&) {});  // returns once the loop runs
 }
@@ -58,13 +57,18 @@ void NetworkThread::main(runtime::Environment& env) {
 }
 
 bool NetworkThread::run(const std::function<void(NetworkCore&)>& work) {
-  std::promise<void> done;
-  if (!inbox_->post([&] {
+  auto done = std::make_shared<std::promise<void>>();
+  auto finished = done->get_future();
+  if (!inbox_->post([this, &work, done = std::move(done)] {
         work(*core_);
-        done.set_value();
+        done->set_value();
       }))
     return false;
-  done.get_future().wait();
+  try {
+    finished.get();
+  } catch (const std::future_error&) {
+    return false;  // stopped with the work still queued: the inbox dropped it, and the promise with it
+  }
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <ctime>
 #include <random>
@@ -245,6 +246,30 @@ TEST_CASE("network/tls: running out of descriptors pauses accepting and does not
   ::setrlimit(RLIMIT_NOFILE, &old);
   CHECK(centre.serves("after"));
   for (const int fd : sockets) ::close(fd);
+}
+
+TEST_CASE("network/thread: who asks while the network stops gets an answer") {
+  struct Config : caf::actor_system_config {
+    Config() { set("scheduler.policy", caf::atom("sharing")); }
+  } config;
+  caf::actor_system system{config};
+  runtime::EnvironmentOptions options;
+  options.log = [](runtime::LogLevel, std::string_view) {};
+  runtime::Environment env{system, options};
+  for (int round = 0; round < 100; ++round) {
+    NetworkThread net(env);
+    std::atomic<int> asking = 0;
+    std::vector<std::thread> askers;
+    for (int i = 0; i < 4; ++i) {
+      askers.emplace_back([&] {
+        ++asking;
+        while (net.listen({}).error().code != Errc::unavailable) continue;  // the options are refused while it runs
+      });
+    }
+    while (asking < 4) std::this_thread::yield();
+    net.stop();
+    for (auto& asker : askers) asker.join();  // hangs for ever if a question is lost
+  }
 }
 
 }  // namespace drover::test
