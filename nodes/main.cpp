@@ -19,6 +19,10 @@ constexpr std::array commands{
     Command{"config", "Set up", "Print, check and show configurations", config_command},
     Command{"enroll", "Set up", "Make the certificate authority and certificates of nodes", enroll_command},
     Command{"audit", "Operate", "Prove that no record or chunk is lost, double or out of order", audit_command},
+    Command{"episodes", "Operate", "Look at episodes and get their raw files back", episodes_command},
+    Command{"fleet", "Operate", "Show who streams to a coordinator and how far they are", fleet_command},
+    Command{"knowledge", "Operate", "Publish signed documents to the fleet", knowledge_command},
+    Command{"packs", "Operate", "Show, query, count, import and export datapacks", packs_command},
     Command{"smoke", "Try and test", "Run a whole fleet in one process and report", nullptr},
     Command{"stress", "Try and test", "Run simulated and real faults against the fleet", nullptr},
 };

@@ -38,6 +38,10 @@ int audit_command(const Arguments& arguments);
 int config_command(const Arguments& arguments);
 int coordinator_command(const Arguments& arguments);
 int enroll_command(const Arguments& arguments);
+int episodes_command(const Arguments& arguments);
+int fleet_command(const Arguments& arguments);
+int knowledge_command(const Arguments& arguments);
+int packs_command(const Arguments& arguments);
 int robot_command(const Arguments& arguments);
 
 // Becomes drover-<name>, found beside this executable, in ../libexec/drover, or in $DROVER_LIBEXEC. Returns only on

@@ -1,4 +1,5 @@
 // drover coordinator: the daemon at the centre.
+#include "actors/fleet/query.hpp"
 #include "nodes/commands/credentials.hpp"
 #include "nodes/commands/daemon_runtime.hpp"
 #include "nodes/coordinator_node.hpp"
@@ -16,6 +17,7 @@ Result<ServiceHooks> start_coordinator(const CoordinatorConfig& config, DaemonCo
   CoordinatorNodeOptions options;
   options.config = config;
   options.on_end = end_service(context.service);
+  options.query = fleet::run_query;
   network::Listen& listen = options.listen;
   listen.address = config.listen_address;
   listen.self = {network::Role::coordinator, config.node.id};

@@ -1,0 +1,191 @@
+// drover packs: datapacks of a coordinator or robot: look, ask, count, carry in and out.
+#include "nodes/commands/packs.hpp"
+
+#include <cstdio>
+
+#include "nodes/commands/command.hpp"
+#include "nodes/commands/table.hpp"
+
+namespace drover::nodes {
+namespace {
+
+constexpr const char* name = "drover packs";
+
+struct QueryOptions {
+  std::string task, bucket, engine, source, robot, sort = "delta_j", from, until;
+  std::optional<int64_t> skill;
+  std::optional<double> min_trust, min_delta_j, min_mvd;
+  std::vector<std::string> tags;
+  uint32_t limit = 20;
+  bool counterfactual = false, sima = false, ascending = false, explain = false, full = false;
+};
+
+std::string skills_text(const Json& skills) {
+  std::string out;
+  for (const Json& skill : skills) out.append(out.empty() ? "" : ",").append(skill.dump());
+  return out;
+}
+
+void show_packs(const Json& reply) {
+  Table table({"!PACK", "TASK", "ROBOT", "START (UTC)", ">DELTA J", ">TRUST", ">Wh"});
+  for (const Json& p : reply["packs"])
+    table.row({p["pack_id"], p["task_name"], p["robot"], human_time(p["start_unix_ns"]), human_number(p["delta_J"], 4),
+               human_number(p["trust_score"], 2), human_number(p["total_Wh"], 3)});
+  print_text(table.empty() ? "no datapacks match\n" : table.text());
+}
+
+void show_query(const Json& reply) {
+  if (reply.contains("plans")) {
+    std::printf("plan: %s\nrows examined: %s, packs loaded: %s\n", reply["plan"].get<std::string>().c_str(),
+                human_count(reply["rows_examined"]).c_str(), human_count(reply["packs_loaded"]).c_str());
+    print_text("candidates:\n" + reply["plans"].get<std::string>() + "\n\n");
+  }
+  show_packs(reply);
+}
+
+void show_stats(const Json& reply) {
+  Table table({"TASK", ">PACKS", ">POSITIVE", ">NEGATIVE", ">RATIO", ">MEAN dJ", ">STD dJ", ">TRUST", "SKILLS"});
+  for (const Json& t : reply["tasks"])
+    table.row({t["task_name"], human_count(t["total"]), human_count(t["positive"]), human_count(t["negative"]),
+               human_number(t["positive_ratio"], 3), human_number(t["delta_j_mean"], 4),
+               human_number(t["delta_j_std"], 4), human_number(t["trust_mean"], 3), skills_text(t["unique_skills"])});
+  print_text(table.empty() ? "no datapacks\n" : table.text());
+}
+
+void show_tasks(const Json& reply) {
+  Table table({"TASK", ">PACKS"});
+  for (const Json& t : reply["tasks"]) table.row({t["task_name"], human_count(t["packs"])});
+  print_text(table.empty() ? "no datapacks\n" : table.text());
+}
+
+void show_skills(const Json& reply) {
+  Table table({">SKILL", ">PACKS", ">USES", ">SUCCESS", ">FAILURE", ">MEAN dJ", ">TRUST", ">W ECON", ">SECONDS"});
+  for (const Json& s : reply["skills"])
+    table.row({s["skill_id"].dump(), human_count(s["packs"]), human_count(s["uses"]),
+               human_number(s["success_rate"], 3), human_number(s["failure_rate"], 3),
+               human_number(s["delta_j_mean"], 4), human_number(s["trust_mean"], 3), human_number(s["w_econ_mean"], 3),
+               human_number(s["duration_s_mean"], 2)});
+  print_text(table.text());
+  std::printf("over the newest %s of %s datapacks\n", human_count(reply["packs_examined"]).c_str(),
+              human_count(reply["packs_total"]).c_str());
+}
+
+void show_pack(const Json& reply) {
+  print_text(reply["pack"].dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+// Adds what was given. Errors: invalid_argument for a time that is none.
+Result<Json> query_request(const QueryOptions& o) {
+  Json request{{"call", "packs.query"}, {"limit", o.limit}, {"sort_by", o.sort}, {"sort_descending", !o.ascending}};
+  const auto text = [&](const char* field, const std::string& value) {
+    if (!value.empty()) request[field] = value;
+  };
+  text("task_name", o.task);
+  text("bucket", o.bucket);
+  text("engine_type", o.engine);
+  text("source_type", o.source);
+  text("robot", o.robot);
+  if (o.skill) request["skill_id"] = *o.skill;
+  if (o.min_trust) request["min_trust"] = *o.min_trust;
+  if (o.min_delta_j) request["min_delta_j"] = *o.min_delta_j;
+  if (o.min_mvd) request["min_mvd_score"] = *o.min_mvd;
+  if (!o.tags.empty()) request["tags"] = o.tags;
+  if (o.counterfactual) request["include_counterfactual"] = true;
+  if (o.sima) request["include_sima"] = true;
+  if (o.explain) request["explain"] = true;
+  if (o.full) request["full"] = true;
+  if (!o.from.empty()) {
+    DROVER_ASSIGN(request["from_unix_ns"], parse_utc(o.from));
+  }
+  if (!o.until.empty()) {
+    DROVER_ASSIGN(request["until_unix_ns"], parse_utc(o.until));
+  }
+  return request;
+}
+
+void add_query_options(CLI::App& app, QueryOptions& o) {
+  app.add_option("--task", o.task, "of this task");
+  app.add_option("--bucket", o.bucket, "positive or negative")->check(CLI::IsMember({"positive", "negative"}));
+  app.add_option("--skill", o.skill, "this skill occurs in the trace");
+  app.add_option("--engine", o.engine, "pybullet, isaac, ue5, mujoco or real");
+  app.add_option("--source", o.source, "real, synthetic or hybrid");
+  app.add_option("--robot", o.robot, "of this robot");
+  app.add_option("--min-trust", o.min_trust, "trust score at least");
+  app.add_option("--min-delta-j", o.min_delta_j, "delta J at least");
+  app.add_option("--min-mvd", o.min_mvd, "marginal value of data at least");
+  app.add_option("--from", o.from, "started at or after: 2026-01-31 or 2026-01-31T09:15:02 (UTC)");
+  app.add_option("--until", o.until, "started before");
+  app.add_option("--tag", o.tags, "carries this tag; may be repeated")->allow_extra_args(false);
+  app.add_flag("--with-counterfactual", o.counterfactual, "only those with a counterfactual plan");
+  app.add_flag("--with-sima", o.sima, "only those with a SIMA annotation");
+  app.add_option("--sort", o.sort, "delta_j, trust, mvd, time, w_econ or pack_id")->capture_default_str();
+  app.add_flag("--ascending", o.ascending, "smallest first");
+  app.add_option("--limit", o.limit, "at most so many")->check(CLI::Range(1, 100'000))->capture_default_str();
+  app.add_flag("--explain", o.explain, "also say how the answer was found");
+  app.add_flag("--full", o.full, "with --json: whole datapacks");
+}
+
+int query(const AccessOptions& access, const QueryOptions& options) {
+  if (options.full && !access.json)
+    return report_failure(name, {Errc::invalid_argument, "--full", "goes with --json"}, exit_usage);
+  const auto request = query_request(options);
+  if (!request) return report_failure(name, request.error(), exit_usage);
+  return ask_and_show(name, access, *request, show_query);
+}
+
+constexpr const char* footer =
+    "Examples:\n"
+    "  drover packs stats --store /var/lib/drover/central\n"
+    "  drover packs query --store central --task ur3_cycle --bucket negative --limit 5 --explain\n"
+    "  drover packs list --connect centre:7447 --server-name centre --pki pki/nodes/operator-ops --json\n"
+    "  drover packs export --store central --dir backup\n"
+    "  drover packs import --store central backup/*.jsonl\n"
+    "\nAll but import read beside a running daemon. --store also takes the store of a robot.\n";
+
+}  // namespace
+
+int packs_command(const Arguments& arguments) {
+  CLI::App app("Look at, ask about, export and import datapacks.", name);
+  app.footer(footer);
+  app.require_subcommand(1);
+  AccessOptions access;
+  QueryOptions options;
+  std::string pack_id, task;
+  PackTransfer transfer;
+  CLI::App* list = app.add_subcommand("list", "the newest datapacks");
+  CLI::App* show = app.add_subcommand("show", "everything in one datapack");
+  CLI::App* query_app = app.add_subcommand("query", "datapacks by any combination of filters");
+  CLI::App* stats = app.add_subcommand("stats", "counts and means of each task");
+  CLI::App* tasks = app.add_subcommand("tasks", "the tasks and how many datapacks each has");
+  CLI::App* skills = app.add_subcommand("skills", "how each skill of a task does");
+  CLI::App* import_app = app.add_subcommand("import", "take in JSON Lines");
+  CLI::App* export_app = app.add_subcommand("export", "write JSON Lines");
+  for (CLI::App* one : {list, show, query_app, stats, tasks, skills}) add_access_options(*one, access, {});
+  for (CLI::App* one : {import_app, export_app}) add_access_options(*one, access, {.remote = false});
+  show->add_option("PACK", pack_id, "its pack_id")->required();
+  add_query_options(*query_app, options);
+  list->add_option("--task", options.task, "of this task");
+  list->add_option("--robot", options.robot, "of this robot");
+  list->add_option("--limit", options.limit, "at most so many")->check(CLI::Range(1, 100'000))->capture_default_str();
+  stats->add_option("--task", task, "of this task only");
+  skills->add_option("--task", task, "of this task")->required();
+  add_import_options(*import_app, transfer);
+  add_export_options(*export_app, transfer);
+  if (const auto code = parse_arguments(app, arguments)) return *code;
+  const auto with_task = [&](const char* call) {
+    return task.empty() ? Json{{"call", call}} : Json{{"call", call}, {"task_name", task}};
+  };
+  if (list->parsed()) {
+    const Json request{
+        {"call", "packs.list"}, {"task_name", options.task}, {"robot", options.robot}, {"limit", options.limit}};
+    return ask_and_show(name, access, request, show_packs);
+  }
+  if (show->parsed()) return ask_and_show(name, access, {{"call", "packs.show"}, {"pack_id", pack_id}}, show_pack);
+  if (query_app->parsed()) return query(access, options);
+  if (stats->parsed()) return ask_and_show(name, access, with_task("packs.stats"), show_stats);
+  if (tasks->parsed()) return ask_and_show(name, access, {{"call", "packs.tasks"}}, show_tasks);
+  if (skills->parsed()) return ask_and_show(name, access, with_task("packs.skills"), show_skills);
+  return import_app->parsed() ? import_packs(access, transfer) : export_packs(access, transfer);
+}
+
+}  // namespace drover::nodes

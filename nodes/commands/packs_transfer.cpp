@@ -1,0 +1,304 @@
+// Import and export of datapacks (see packs.hpp).
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "nodes/commands/command.hpp"
+#include "nodes/commands/packs.hpp"
+#include "nodes/commands/table.hpp"
+#include "storage/datapack_json.hpp"
+#include "storage/jsonl.hpp"
+
+namespace drover::nodes {
+namespace {
+
+namespace fs = std::filesystem;
+using storage::ReadTxn;
+using storage::WriteTxn;
+constexpr const char* import_name = "drover packs import";
+constexpr const char* export_name = "drover packs export";
+constexpr size_t batch_packs_max = 1024;
+constexpr size_t batch_bytes_max = 8u << 20;
+constexpr uint32_t bad_lines_max = 10'000;  // with --keep-going
+constexpr size_t errors_shown = 20;
+
+// A line on stderr every second, beginning when the work has taken two.
+class Progress {
+ public:
+  void at(uint64_t packs, const char* doing) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_) return;
+    next_ = now + std::chrono::seconds(1);
+    std::fprintf(stderr, "%s %s datapacks\n", doing, human_count(packs).c_str());
+  }
+
+ private:
+  std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+};
+
+struct ImportCounts {
+  uint64_t imported = 0;
+  uint64_t known = 0;
+  uint64_t conflict = 0;
+  uint64_t invalid = 0;
+  uint64_t other_task = 0;
+  uint64_t torn_bytes = 0;
+};
+
+// Takes packs in batches of one transaction. A pack is compared with the store as it is read, so that a refusal
+// still knows its line.
+class Importer {
+ public:
+  Importer(storage::Env& env, std::string task) : env_(env), store_(env), task_(std::move(task)) {}
+
+  Status take(Datapack&& pack) {
+    if (!task_.empty() && pack.task_name != task_) return ++counts.other_task, Status{};
+    if (const Status good = validate(pack); !good) return ++refused_, good;
+    const Bytes flat = encode(pack);
+    DROVER_ASSIGN(const bool known, is_known(pack.pack_id, flat));
+    if (known) return ++counts.known, Status{};
+    waiting_.emplace(pack.pack_id, flat);
+    waiting_bytes_ += flat.size();
+    progress_.at(counts.imported + counts.known, "imported");
+    return waiting_.size() < batch_packs_max && waiting_bytes_ < batch_bytes_max ? Status{} : flush();
+  }
+
+  Status flush() {
+    DROVER_TRY(env_.write([&](WriteTxn& txn) -> Status {
+      storage::DatapackBatch batch(store_, txn);
+      for (const auto& [id, flat] : waiting_) {
+        DROVER_ASSIGN(const auto outcome, batch.put_encoded(flat));
+        (void)outcome;
+      }
+      return batch.finish();
+    }));
+    counts.imported += waiting_.size();
+    waiting_.clear();
+    waiting_bytes_ = 0;
+    return {};
+  }
+
+  ImportCounts counts;
+
+ private:
+  // Errors: conflict.
+  Result<bool> is_known(const std::string& id, const Bytes& flat) {
+    Bytes held;
+    if (const auto at = waiting_.find(id); at != waiting_.end()) {
+      held = at->second;
+    } else {
+      DROVER_TRY(env_.read([&](const ReadTxn& txn) -> Status {
+        DROVER_ASSIGN(const auto found, store_.get_flat(txn, id));
+        if (found) held = Bytes::copy_of(*found);
+        return {};
+      }));
+    }
+    if (held.empty()) return false;
+    if (held == flat) return true;
+    ++counts.conflict;
+    ++refused_;
+    return fail(Errc::conflict, "pack_id", "'" + id + "' is here already with other content");
+  }
+
+  storage::Env& env_;
+  storage::DatapackStore store_;
+  std::string task_;
+  std::map<std::string, Bytes> waiting_;
+  size_t waiting_bytes_ = 0;
+  uint64_t refused_ = 0;
+  Progress progress_;
+};
+
+Result<std::vector<fs::path>> import_files(const PackTransfer& transfer) {
+  std::vector<fs::path> files;
+  for (const std::string& file : transfer.files) files.emplace_back(file == "-" ? "/dev/stdin" : file);
+  if (!transfer.dir.empty()) {
+    std::error_code error;
+    for (fs::directory_iterator at(transfer.dir, error), end; !error && at != end; at.increment(error))
+      if (at->path().extension() == ".jsonl") files.push_back(at->path());
+    if (error) return fail(Errc::io, transfer.dir, error.message());
+    std::sort(files.begin(), files.end());
+  }
+  if (files.empty()) return fail(Errc::invalid_argument, "FILE", "give files, - for standard input, or --dir");
+  return files;
+}
+
+// Opened by itself, so that the tables of the store may be written; the lock keeps a coordinator out meanwhile.
+Result<storage::Env> open_packs_for_writing(const std::string& folder) {
+  { DROVER_ASSIGN(const auto probe, open_central(folder, storage::Access::read_write)); }
+  storage::EnvOptions options;
+  options.path = fs::path(folder) / "central";
+  options.databases = storage::DatapackStore::databases();
+  options.verify = storage::Verify::none;  // the probe has verified it
+  return storage::Env::open(options);
+}
+
+Status import_all(storage::Env& env, const PackTransfer& transfer, const std::vector<fs::path>& files,
+                  ImportCounts& counts) {
+  Importer importer(env, transfer.task);
+  storage::JsonlOptions options;
+  options.stop_at_error = !transfer.keep_going;
+  options.errors_max = bad_lines_max;
+  Status outcome;
+  size_t shown = 0;
+  uint64_t bad_lines = 0;
+  for (const fs::path& file : files) {
+    const auto report = storage::read_jsonl(file, options, [&](Datapack&& p) { return importer.take(std::move(p)); });
+    if (!report) {
+      outcome = tl::unexpected(report.error());
+      const Errc code = report.error().code;
+      if (code == Errc::invalid_argument || code == Errc::unsupported_version || code == Errc::conflict) ++bad_lines;
+      break;
+    }
+    bad_lines += report->bad_lines;
+    importer.counts.torn_bytes += report->torn_bytes;
+    for (const Error& error : report->errors)
+      if (shown++ < errors_shown) std::fprintf(stderr, "%s\n", error.message().c_str());
+    if (report->torn_bytes > 0)
+      std::fprintf(stderr, "%s: the last line has no end (%llu bytes); it was left out\n", file.c_str(),
+                   static_cast<unsigned long long>(report->torn_bytes));
+    if (report->bad_lines >= bad_lines_max) {
+      outcome = fail(Errc::overloaded, file.string(), "gave up after so many bad lines");
+      break;
+    }
+  }
+  if (shown > errors_shown) std::fprintf(stderr, "... and %zu more bad lines\n", shown - errors_shown);
+  if (const Status flushed = importer.flush(); !flushed) return flushed;
+  counts = importer.counts;
+  counts.invalid = bad_lines - counts.conflict;
+  return outcome;
+}
+
+// Writes packs as lines to a stream. Errors: io.
+class LineFile {
+ public:
+  explicit LineFile(const std::string& file) : file_(file) {
+    to_ = file == "-" ? stdout : std::fopen(file.c_str(), "wxb");  // never over something that is there
+  }
+  ~LineFile() {
+    if (to_ != nullptr && to_ != stdout) std::fclose(to_);
+  }
+  LineFile(const LineFile&) = delete;
+  LineFile& operator=(const LineFile&) = delete;
+  Status opened() const { return to_ != nullptr ? Status{} : trouble("open"); }
+  Status append(const Datapack& pack) {
+    DROVER_ASSIGN(std::string line, storage::datapack_to_json(pack));
+    line += '\n';
+    return std::fwrite(line.data(), 1, line.size(), to_) == line.size() ? Status{} : trouble("write");
+  }
+  Status finish() {
+    if (std::fflush(to_) != 0) return trouble("write");
+    return to_ == stdout || ::fdatasync(::fileno(to_)) == 0 ? Status{} : trouble("sync");
+  }
+
+ private:
+  Status trouble(const char* doing) const {
+    return fail(Errc::io, file_, std::string(doing) + ": " + std::strerror(errno));
+  }
+  std::string file_;
+  std::FILE* to_;
+};
+
+Status export_all(const sync::CentralStore& store, const std::string& task,
+                  const std::function<Status(const Datapack&)>& put, uint64_t& packs) {
+  Progress progress;
+  return store.central_env().read([&](const ReadTxn& txn) -> Status {
+    return store.packs().for_each(txn, task, [&](ByteView flat) -> Result<bool> {
+      DROVER_ASSIGN(const auto pack, decode_datapack(flat));
+      DROVER_TRY(put(pack));
+      progress.at(++packs, "exported");
+      return true;
+    });
+  });
+}
+
+Status export_to_dir(const sync::CentralStore& store, const PackTransfer& transfer, uint64_t& packs) {
+  DROVER_ASSIGN(const auto tasks,
+                store.central_env().read([&](const ReadTxn& txn) { return store.packs().tasks(txn); }));
+  for (const auto& task : tasks) {
+    const fs::path file = storage::jsonl_path(transfer.dir, task.task_name);
+    std::error_code error;
+    const bool wanted = transfer.task.empty() || transfer.task == task.task_name;
+    if (wanted && !transfer.append && fs::file_size(file, error) > 0 && !error)
+      return fail(Errc::already_exists, file.string(), "is there already; --append adds to it");
+  }
+  storage::JsonlWriter writer(transfer.dir);
+  DROVER_TRY(export_all(
+      store, transfer.task, [&](const Datapack& p) { return writer.append(p); }, packs));
+  DROVER_TRY(writer.finish());
+  for (const auto& [task, file] : writer.files())
+    std::fprintf(stderr, "%s: %s datapacks of %s\n", file.path.c_str(), human_count(file.packs).c_str(),
+                 plain_text(task).c_str());
+  return {};
+}
+
+}  // namespace
+
+void add_import_options(CLI::App& app, PackTransfer& transfer) {
+  app.add_option("FILE", transfer.files, "JSON Lines files; - is standard input");
+  app.add_option("--dir", transfer.dir, "also every *.jsonl file of this folder");
+  app.add_option("--task", transfer.task, "take datapacks of this task only");
+  app.add_flag("--keep-going", transfer.keep_going, "report bad lines and go on; else the first one ends it");
+}
+
+void add_export_options(CLI::App& app, PackTransfer& transfer) {
+  app.add_option("FILE", transfer.files, "a new file, or - for standard output (the default)")->expected(0, 1);
+  app.add_option("--dir", transfer.dir, "one file per task in this folder, instead of FILE");
+  app.add_option("--task", transfer.task, "of this task only");
+  app.add_flag("--append", transfer.append, "with --dir: add to files that are there");
+}
+
+int import_packs(const AccessOptions& access, const PackTransfer& transfer) {
+  const auto files = import_files(transfer);
+  if (!files) return report_failure(import_name, files.error(), exit_usage);
+  const auto folder = store_folder(access);
+  if (!folder) return report_failure(import_name, folder.error(), exit_usage);
+  auto env = open_packs_for_writing(*folder);
+  if (!env) return report_failure(import_name, env.error());
+  ImportCounts counts;
+  const Status outcome = import_all(*env, transfer, *files, counts);
+  if (access.json) {
+    const Json report{{"imported", counts.imported},     {"known", counts.known},
+                      {"conflict", counts.conflict},     {"invalid", counts.invalid},
+                      {"other_task", counts.other_task}, {"torn_bytes", counts.torn_bytes}};
+    print_text(report.dump() + "\n");
+  } else {
+    std::printf("imported %s, known before %s, conflicts %s, invalid %s", human_count(counts.imported).c_str(),
+                human_count(counts.known).c_str(), human_count(counts.conflict).c_str(),
+                human_count(counts.invalid).c_str());
+    if (!transfer.task.empty()) std::printf(", of other tasks %s", human_count(counts.other_task).c_str());
+    std::printf("\n");
+  }
+  if (!outcome) return report_failure(import_name, outcome.error());
+  return counts.conflict + counts.invalid + counts.torn_bytes == 0 ? exit_ok : exit_failed;
+}
+
+int export_packs(const AccessOptions& access, const PackTransfer& transfer) {
+  if (!transfer.dir.empty() && !transfer.files.empty())
+    return report_failure(export_name, {Errc::invalid_argument, "--dir", "cannot go with FILE"}, exit_usage);
+  auto source = open_source(access);
+  if (!source) return report_failure(export_name, source.error());
+  const sync::CentralStore& store = *(*source)->store();
+  uint64_t packs = 0;
+  Status outcome;
+  if (!transfer.dir.empty()) {
+    outcome = export_to_dir(store, transfer, packs);
+  } else {
+    LineFile file(transfer.files.empty() ? "-" : transfer.files.front());
+    outcome = file.opened();
+    if (outcome)
+      outcome = export_all(
+          store, transfer.task, [&](const Datapack& p) { return file.append(p); }, packs);
+    if (outcome) outcome = file.finish();
+  }
+  if (!outcome) return report_failure(export_name, outcome.error());
+  if (access.json) std::fprintf(stderr, "{\"exported\":%llu}\n", static_cast<unsigned long long>(packs));
+  return exit_ok;
+}
+
+}  // namespace drover::nodes
