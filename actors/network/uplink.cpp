@@ -74,7 +74,7 @@ void Uplink::taskFailed(kj::Exception&& exception) {
 // ---- connecting
 
 kj::Promise<void> Uplink::run() {
-  return kj::evalNow([this] { return attempt(); })
+  return kj::evalNow([this] { return subscribed().then([this] { return attempt(); }); })
       .then(
           [] {
             return Error{Errc::unavailable, "uplink", "disconnected"};
@@ -88,6 +88,13 @@ kj::Promise<void> Uplink::run() {
         port_.tell(subscriber_, down_facts_);
         return shared_.timer.afterDelay(retry_ms * kj::MILLISECONDS).then([this] { return run(); });
       });
+}
+
+kj::Promise<void> Uplink::subscribed() {
+  if (subscriber_ || options_.self.role != Role::robot) return kj::READY_NOW;
+  auto waiting = kj::newPromiseAndFulfiller<void>();
+  on_subscribed_ = kj::mv(waiting.fulfiller);
+  return kj::mv(waiting.promise);
 }
 
 kj::Promise<void> Uplink::attempt() {
@@ -259,6 +266,7 @@ void Uplink::handle(caf::mailbox_element& element) {
   const ReplyTo reply(element);
   if (message.match_elements<WatchLink>()) {
     subscriber_ = caf::actor_cast<caf::actor>(element.sender);
+    if (on_subscribed_.get() != nullptr) kj::mv(on_subscribed_)->fulfill();
     return tell_subscriber_state();
   }
   if (message.match_elements<SetStatus>()) {

@@ -46,6 +46,8 @@ class Uplink final : private kj::TaskSet::ErrorHandler {
   };
 
   kj::Promise<void> run();
+  // A robot's hello is made of what its subscriber knows, so a robot does not dial before it has one.
+  kj::Promise<void> subscribed();
   kj::Promise<void> attempt();
   kj::Promise<void> greet(const HelloFacts& facts);
   Status welcomed(schema::Gate::HelloResults::Reader results);
@@ -75,6 +77,7 @@ class Uplink final : private kj::TaskSet::ErrorHandler {
   NodeStatus status_;
   LinkUp up_facts_;
   LinkDown down_facts_{{Errc::unavailable, "uplink", "not dialled yet"}, 0};
+  kj::Own<kj::PromiseFulfiller<void>> on_subscribed_;
   bool up_ = false;
   uint64_t link_number_ = 0;
   uint64_t in_flight_bytes_ = 0;
