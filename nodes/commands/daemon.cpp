@@ -98,7 +98,11 @@ int run_daemon(const DaemonFacts& facts, const DaemonOptions& options,
     log.event(LogLevel::error, "service.start_failed", {{"reason", hooks.error().message()}});
     return exit_start;
   }
-  return (*service)->run(*hooks);
+  const ExitCode code = (*service)->run(*hooks);
+  // All actors have ended and every store is closed or synced. What is left is waiting: CAF keeps an actor until the
+  // last timeout of its requests has run out, which may be half a minute. A stopped daemon does not wait for that.
+  std::fflush(nullptr);
+  ::_exit(code);
 }
 
 }  // namespace drover::nodes
