@@ -32,6 +32,8 @@ Result<capture::CaptureConfig> capture_defaults(const RobotConfig& config) {
   capture.robot = config.node.id;
   capture.spool.stable_polls = config.capture.stable_polls;
   capture.spool.skip_duplicates = config.capture.skip_duplicates;
+  // A file is not to blame for power cuts: a robot that is switched off ten times in a row during one file is unlikely.
+  capture.spool.attempts_max = 10;
   capture.poll_ms = static_cast<uint64_t>(config.capture.poll_ms);
   if (config.capture.spools.empty()) return capture;
   DROVER_ASSIGN(capture.mappings, capture::load_mappings(config.capture.mappings_dir));

@@ -1,4 +1,4 @@
-// drover-crash: the proof that kill -9 costs nothing. A real fleet (one coordinator, three robots, mutual TLS) captures
+// drover stress crash: the proof that kill -9 costs nothing. A real fleet (one coordinator, three robots, mutual TLS) captures
 // logs while a random process is killed at random moments, again and again; then it drains, the audit must balance,
 // and the coordinator's canonical dump must be byte-equal to that of a fleet that was left in peace.
 //
@@ -13,6 +13,7 @@
 
 #include "actors/runtime/rng.hpp"
 #include "actors/sync/central_dump.hpp"
+#include "stress/crash/crash.hpp"
 #include "stress/crash/fleet.hpp"
 
 namespace drover::crash {
@@ -261,10 +262,12 @@ std::string beside_us(const char* name) {
   return (fs::read_symlink("/proc/self/exe", failed).parent_path() / name).string();
 }
 
+}  // namespace
+
 int crash_main(int argc, char** argv) {
   Options options;
   options.drover = beside_us("drover");
-  CLI::App app("Kill the processes of a real fleet at random and prove that nothing is lost.", "drover-crash");
+  CLI::App app("Kill the processes of a real fleet at random and prove that nothing is lost.", "drover stress crash");
   app.add_option("--kills", options.kills, "how many kill -9")->check(CLI::Range(1, 100'000))->capture_default_str();
   app.add_option("--seed", options.seed, "replays who is killed when; 0 draws one");
   app.add_option("--logs", options.logs, "folder with real logs; generated ones follow them")
@@ -285,7 +288,7 @@ int crash_main(int argc, char** argv) {
   std::string folder = options.keep;
   if (temporary) {
     std::string pattern = (fs::temp_directory_path() / "drover-crash-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) return std::perror("drover-crash: mkdtemp"), 1;
+    if (mkdtemp(pattern.data()) == nullptr) return std::perror("drover stress crash: mkdtemp"), 1;
     folder = pattern;
   } else {
     fs::remove_all(fs::path(folder) / "faults");
@@ -301,15 +304,10 @@ int crash_main(int argc, char** argv) {
     if (temporary) fs::remove_all(folder);
     return 0;
   }
-  std::printf("FAILED: %s\nreplay: drover-crash --kills %u --seed %llu%s; stores and logs are in %s\n",
+  std::printf("FAILED: %s\nreplay: drover stress crash --kills %u --seed %llu%s; stores and logs are in %s\n",
               proved.error().message().c_str(), options.kills, static_cast<unsigned long long>(options.seed),
               options.logs.empty() ? "" : (" --logs " + options.logs).c_str(), folder.c_str());
   return 1;
 }
 
-}  // namespace
 }  // namespace drover::crash
-
-int main(int argc, char** argv) {
-  return drover::crash::crash_main(argc, argv);
-}
