@@ -62,14 +62,16 @@ inline uint64_t sum64(__m256i x) {
   return lanes[0] + lanes[1] + lanes[2] + lanes[3];
 }
 
-inline uint64_t difference_sum(const uint8_t* a, const uint8_t* b, size_t bytes) {
+struct DifferenceSum {
   __m256i sum = _mm256_setzero_si256();
-  size_t i = 0;
-  for (; i + 32 <= bytes; i += 32) sum = _mm256_add_epi64(sum, _mm256_sad_epu8(bytes_at(a + i), bytes_at(b + i)));
-  uint32_t rest = 0;
-  for (; i < bytes; ++i) rest += static_cast<uint32_t>(a[i] > b[i] ? a[i] - b[i] : b[i] - a[i]);
-  return sum64(sum) + rest;
-}
+  uint64_t rest = 0;
+  void add(const uint8_t* a, const uint8_t* b, size_t bytes) {
+    size_t i = 0;
+    for (; i + 32 <= bytes; i += 32) sum = _mm256_add_epi64(sum, _mm256_sad_epu8(bytes_at(a + i), bytes_at(b + i)));
+    for (; i < bytes; ++i) rest += static_cast<uint32_t>(a[i] > b[i] ? a[i] - b[i] : b[i] - a[i]);
+  }
+  uint64_t finish() const { return sum64(sum) + rest; }
+};
 
 // Byte i of a vector that starts at phase s (its first byte is channel s) is channel (i + s) % 3, so channel c takes
 // the bytes with i % 3 == (c - s) mod 3. 32 % 3 == 2: successive vectors of a row have phases 0, 2, 1.

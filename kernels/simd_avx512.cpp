@@ -53,8 +53,8 @@ inline Vec scale_pow2(Vec x, Vec n) {
 }
 
 inline __mmask64 first_bytes(size_t bytes) {
-  return ~uint64_t{0} >> (64 - bytes);
-}  // 1 <= bytes <= 64
+  return bytes >= 64 ? ~uint64_t{0} : (uint64_t{1} << bytes) - 1;
+}
 inline uint64_t sum64(__m512i x) {
   alignas(64) uint64_t lanes[8];
   _mm512_store_si512(lanes, x);
@@ -63,19 +63,17 @@ inline uint64_t sum64(__m512i x) {
   return sum;
 }
 
-inline uint64_t difference_sum(const uint8_t* a, const uint8_t* b, size_t bytes) {
+struct DifferenceSum {
   __m512i sum = _mm512_setzero_si512();
-  size_t i = 0;
-  for (; i + 64 <= bytes; i += 64) {
-    sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i)));
+  void add(const uint8_t* a, const uint8_t* b, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) {
+      const __mmask64 mask = first_bytes(bytes - i);
+      sum = _mm512_add_epi64(
+          sum, _mm512_sad_epu8(_mm512_maskz_loadu_epi8(mask, a + i), _mm512_maskz_loadu_epi8(mask, b + i)));
+    }
   }
-  if (i < bytes) {
-    const __mmask64 mask = first_bytes(bytes - i);
-    sum = _mm512_add_epi64(sum,
-                           _mm512_sad_epu8(_mm512_maskz_loadu_epi8(mask, a + i), _mm512_maskz_loadu_epi8(mask, b + i)));
-  }
-  return sum64(sum);
-}
+  uint64_t finish() const { return sum64(sum); }
+};
 
 // Byte i of a vector that starts at phase s (its first byte is channel s) is channel (i + s) % 3, so channel c takes
 // the bytes with i % 3 == (c - s) mod 3. 64 % 3 == 1: successive vectors of a row have phases 0, 1, 2.
@@ -94,8 +92,7 @@ struct ChannelSums {
   void add(const uint8_t* p, size_t bytes) {
     size_t phase = 0;
     for (size_t i = 0; i < bytes; i += 64) {
-      const size_t left = bytes - i;
-      take(left >= 64 ? _mm512_loadu_si512(p + i) : _mm512_maskz_loadu_epi8(first_bytes(left), p + i), phase);
+      take(_mm512_maskz_loadu_epi8(first_bytes(bytes - i), p + i), phase);
       phase = phase == 2 ? 0 : phase + 1;
     }
   }

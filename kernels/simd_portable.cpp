@@ -62,11 +62,15 @@ inline Vec scale_pow2(const Vec& x, const Vec& n) {
   });
 }
 
-inline uint64_t difference_sum(const uint8_t* a, const uint8_t* b, size_t bytes) {
-  uint32_t sum = 0;  // a row is at most 3 * 16384 bytes
-  for (size_t i = 0; i < bytes; ++i) sum += static_cast<uint32_t>(a[i] > b[i] ? a[i] - b[i] : b[i] - a[i]);
-  return sum;
-}
+struct DifferenceSum {
+  uint64_t sum = 0;
+  void add(const uint8_t* a, const uint8_t* b, size_t bytes) {
+    uint32_t row = 0;  // a row is at most 3 * 16384 bytes
+    for (size_t i = 0; i < bytes; ++i) row += static_cast<uint32_t>(a[i] > b[i] ? a[i] - b[i] : b[i] - a[i]);
+    sum += row;
+  }
+  uint64_t finish() const { return sum; }
+};
 
 struct ChannelSums {
   uint64_t sum[3] = {0, 0, 0};
