@@ -27,13 +27,13 @@ struct ExportOptions {
 };
 
 void show_list(const Json& reply) {
-  Table table({"ROBOT", "!EPISODE", "TASK", "START (UTC)", ">LENGTH", ">ROWS", "OUTCOME", "EVENTS", ">FILES"});
+  Table table({"!ROBOT", "!EPISODE", "TASK", "START (UTC)", ">LENGTH", "OUTCOME", "EVENTS", ">FILES"});
   for (const Json& e : reply["episodes"]) {
     std::string kinds;
     for (const Json& kind : e["event_kinds"]) kinds.append(kinds.empty() ? "" : ",").append(kind.get<std::string>());
     const int64_t start = e["start_unix_ns"], end = e["end_unix_ns"];
     table.row({e["robot"], e["episode_id"], e["task_name"], human_time(start), human_duration(end - start),
-               human_count(e["rows"]), e["outcome"], kinds, human_bytes(e["blob_bytes"])});
+               e["outcome"], kinds, human_bytes(e["blob_bytes"])});
   }
   print_text(table.empty() ? "no episodes match\n" : table.text());
 }
@@ -46,8 +46,8 @@ void show_parts(const Json& e) {
   if (!events.empty()) print_text("\n" + events.text());
   Table streams({"STREAM", "UNIT", ">SAMPLES", ">MISSING", ">MIN", ">MEAN", ">MAX"});
   for (const Json& v : e["streams"])
-    streams.row({v["name"], v["unit"], human_count(v["samples"]), human_count(v["missing"]),
-                 human_number(v["minimum"], 3), human_number(v["mean"], 3), human_number(v["maximum"], 3)});
+    streams.row({v["name"], v["unit"], human_count(v["samples"]), human_count(v["missing"]), short_number(v["minimum"]),
+                 short_number(v["mean"]), short_number(v["maximum"])});
   if (!streams.empty()) print_text("\n" + streams.text());
 }
 

@@ -125,6 +125,12 @@ std::string human_number(double value, int digits) {
   return buffer.data();
 }
 
+std::string short_number(double value) {
+  std::array<char, 32> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%.6g", value);
+  return buffer.data();
+}
+
 std::string human_count(uint64_t value) {
   std::string text = std::to_string(value);
   for (size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, 1, ',');

@@ -36,6 +36,7 @@ std::string human_time(int64_t unix_ns);        // "2026-01-31 09:15:02" (UTC); 
 Result<int64_t> parse_utc(const std::string& text);
 std::string human_duration(int64_t value_ns);                           // "1.5 s", "12 min", "3 d"
 std::string human_number(double value, int digits);                     // fixed
+std::string short_number(double value);                                 // six digits, exponent where needed
 std::string human_count(uint64_t value);                                // "1,234,567"
 std::string plain_text(std::string_view text, size_t chars_max = 200);  // without control characters
 
