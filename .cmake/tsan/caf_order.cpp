@@ -7,6 +7,7 @@
 //   enqueue                     what the sender did before happens before ...
 //   reactivate, mailbox_visitor ... what the receiver does with the message;
 //   activate, reactivate        one run of an actor happens before its next, on whichever thread;
+//   request_deletion            ... or before the message is thrown away unread;
 //   deref, intrusive_ptr_release: the same as in CAF, compiled here, so that their atomics are seen.
 // A race between two actors over memory that no message handed over is still reported.
 #include <dlfcn.h>
@@ -14,6 +15,8 @@
 
 #include <caf/actor_control_block.hpp>
 #include <caf/blocking_actor.hpp>
+#include <caf/mailbox_element.hpp>
+#include <caf/memory_managed.hpp>
 #include <caf/ref_counted.hpp>
 #include <caf/scheduled_actor.hpp>
 #include <cstdio>
@@ -32,6 +35,11 @@ Function* original(const char* symbol) {
   return reinterpret_cast<Function*>(found);
 }
 
+void hand_over(void* receiver, const caf::mailbox_element_ptr& message) {
+  __tsan_release(receiver);
+  __tsan_release(const_cast<caf::memory_managed*>(static_cast<const caf::memory_managed*>(message.get())));
+}
+
 }  // namespace
 
 namespace caf {
@@ -42,7 +50,7 @@ void scheduled_actor::enqueue(mailbox_element_ptr message, execution_unit* unit)
   static auto* const call = original<void(scheduled_actor*, mailbox_element_ptr, execution_unit*)>(
       "_ZN3caf15scheduled_actor7enqueueESt10unique_ptrINS_15mailbox_elementENS_6detail8disposerEEPNS_14execution_"
       "unitE");
-  __tsan_release(this);
+  hand_over(this, message);
   call(this, std::move(message), unit);
 }
 
@@ -67,14 +75,14 @@ scheduled_actor::activation_result scheduled_actor::reactivate(mailbox_element& 
 bool scheduled_actor::cleanup(error&& reason, execution_unit* unit) {
   static auto* const call = original<bool(scheduled_actor*, error&&, execution_unit*)>(
       "_ZN3caf15scheduled_actor7cleanupEONS_5errorEPNS_14execution_unitE");
-  __tsan_acquire(this);  // destroys what is left in the mailbox
+  __tsan_acquire(this);
   return call(this, std::move(reason), unit);
 }
 
 void blocking_actor::enqueue(mailbox_element_ptr message, execution_unit* unit) {
   static auto* const call = original<void(blocking_actor*, mailbox_element_ptr, execution_unit*)>(
       "_ZN3caf14blocking_actor7enqueueESt10unique_ptrINS_15mailbox_elementENS_6detail8disposerEEPNS_14execution_unitE");
-  __tsan_release(this);
+  hand_over(this, message);
   call(this, std::move(message), unit);
 }
 
@@ -90,6 +98,12 @@ bool blocking_actor::cleanup(error&& reason, execution_unit* unit) {
       "_ZN3caf14blocking_actor7cleanupEONS_5errorEPNS_14execution_unitE");
   __tsan_acquire(this);
   return call(this, std::move(reason), unit);
+}
+
+// A message that nobody took: the receiver was ending.
+void memory_managed::request_deletion(bool) const noexcept {
+  __tsan_acquire(const_cast<memory_managed*>(this));
+  delete this;
 }
 
 // ---- Reference counts
