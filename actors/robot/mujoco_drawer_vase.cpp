@@ -10,7 +10,7 @@
 namespace drover::robot {
 namespace {
 
-constexpr double locked_friction_N = 2000;
+constexpr double latch_play_m = 0.001;     // how far a locked drawer gives (a stop: friction would creep)
 constexpr double contact_quiet_s = 0.3;    // a touch after this long without one is a new one
 constexpr double frame_force_N_min = 4.0;  // a brush is no collision
 constexpr double near_m = 0.25;            // from here a handle is no longer mistaken
@@ -37,7 +37,7 @@ class DrawerVase final : public MujocoTask {
 
   int drawer_joint_ = 0, drawer_body_ = 0, vase_joint_ = 0, vase_body_ = 0, handle_site_ = 0, tool_site_ = 0;
   std::vector<Role> roles_;
-  double open_fraction_ = 0, tilt_max_rad_ = 0, fall_max_m_ = 0, hit_max_N_ = 0;
+  double travel_m_ = 0, open_fraction_ = 0, tilt_max_rad_ = 0, fall_max_m_ = 0, hit_max_N_ = 0;
 
   // Of the episode:
   std::string kind_;
@@ -62,6 +62,8 @@ Result<std::unique_ptr<MujocoTask>> DrawerVase::make(const WorldConfig& config, 
   task->tilt_max_rad_ = config.rule("vase_tilt_deg_max", 45) * mjPI / 180;
   task->fall_max_m_ = config.rule("vase_fall_m_max", 0.02);
   task->hit_max_N_ = config.rule("vase_hit_N_max", 30);
+  task->travel_m_ = m.jnt_range[2 * task->drawer_joint_ + 1];
+  if (!(task->travel_m_ > 0)) return fail(Errc::invalid_argument, "model/drawer", "the drawer's joint needs a range");
   task->assign_roles(m);
   return std::unique_ptr<MujocoTask>(std::move(task));
 }
@@ -102,8 +104,8 @@ void DrawerVase::apply(const Condition& c, mjModel& m) {
     m.geom_matid[g] = -1;
   }
   const int drawer_dof = m.jnt_dofadr[drawer_joint_];
-  const bool locked = c.number("drawer_locked") > 0;
-  m.dof_frictionloss[drawer_dof] = locked ? locked_friction_N : c.number("drawer_friction_N", 4);
+  m.dof_frictionloss[drawer_dof] = c.number("drawer_friction_N", 4);
+  if (c.number("drawer_locked") > 0) m.jnt_range[2 * drawer_joint_ + 1] = latch_play_m;
   const auto scale = [&m](int body, double factor) {
     m.body_mass[body] *= factor;
     for (int i = 0; i < 3; ++i) m.body_inertia[3 * body + i] *= factor;
@@ -168,7 +170,7 @@ void DrawerVase::watch_vase(const mjData& d, EventSink& events) {
 void DrawerVase::after_step(const mjModel& m, const mjData& d, EventSink& events) {
   watch_contacts(m, d, events);
   watch_vase(d, events);
-  if (!opened_ && d.qpos[m.jnt_qposadr[drawer_joint_]] >= open_fraction_ * m.jnt_range[2 * drawer_joint_ + 1]) {
+  if (!opened_ && d.qpos[m.jnt_qposadr[drawer_joint_]] >= open_fraction_ * travel_m_) {
     opened_ = true;
     events.add({d.time, "drawer_open", "info", ""});
   }
@@ -203,7 +205,7 @@ void DrawerVase::look(const mjModel& m, const mjData& d, runtime::Rng& noise, st
 }
 
 Outcome DrawerVase::outcome(const mjModel& m, const mjData& d) const {
-  const double open = d.qpos[m.jnt_qposadr[drawer_joint_]] / m.jnt_range[2 * drawer_joint_ + 1];
+  const double open = d.qpos[m.jnt_qposadr[drawer_joint_]] / travel_m_;
   Outcome out;
   out.broken = broken_;
   out.errors = broken_ ? 1 : 0;

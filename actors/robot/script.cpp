@@ -249,9 +249,11 @@ std::optional<std::string> ScriptedSkills::guard(const Observation& now) const {
 std::optional<std::string> ScriptedSkills::guard_pull(const Observation& now) const {
   const double drawer_m = opening_m_ - opening_start_m_;
   const double tool_m = tool_start_m_[0] - now.tool.position_m[0];
-  if (now.gripper_m < held_m_min) return "grasp_slip";
   // Only a fresh look tells how far the drawer is.
-  if (handle_seen_ && tool_m - drawer_m > options_.slip_m) return "grasp_slip";
+  if (now.gripper_m < held_m_min || (handle_seen_ && tool_m - drawer_m > options_.slip_m)) {
+    const bool full_grip = grip_hold_m_ <= options_.grip_hard_m;
+    return full_grip && drawer_m < 0.004 ? "locked_drawer" : "grasp_slip";  // all the grip there is, and no motion
+  }
   if (handle_seen_ && pull_N_ > pull_max_N_ && drawer_m < 0.006) return "locked_drawer";
   if (vase_known_ && !careful_ && (vase_shift_m_ > options_.vase_moved_m || vase_tilt_rad_ > options_.vase_tilt_rad))
     return "vase_contact";

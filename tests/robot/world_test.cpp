@@ -120,6 +120,29 @@ TEST_CASE("robot/world: worlds on several threads do what one does alone") {
   CHECK(refused.error().code == Errc::not_found);
 }
 
+TEST_CASE("robot/world: on the hard set failures and recoveries happen, and a locked drawer stays shut") {
+  auto world = make(load());
+  std::map<Template, int> kinds;
+  int locked = 0;
+  for (const uint64_t seed : {14, 17, 22, 37, 42}) {
+    CAPTURE(seed);
+    const EpisodeResult episode = run(*world, seed, "hard");
+    ++kinds[episode.kind];
+    if (episode.condition.number("drawer_locked") > 0) {
+      ++locked;
+      CHECK(episode.kind == Template::failure);
+      CHECK(episode.outcome.progress < 0.05);
+      CHECK(has_event(episode, "locked_drawer"));
+    }
+    CHECK(has_event(episode, "recovered") <=
+          (episode.kind == Template::recovered || episode.kind == Template::failure));
+    CHECK(episode.outcome.broken == has_event(episode, "vase_broken"));
+    for (size_t i = 1; i < episode.skills.size(); ++i) CHECK(episode.skills[i].start_s >= episode.skills[i - 1].end_s);
+  }
+  CHECK(kinds.size() == 4);
+  CHECK(locked > 0);
+}
+
 TEST_CASE("robot/world: what is not a number is refused; a missing model is an error, not an exit") {
   auto world = make(load());
   REQUIRE(world->reset(1, "nominal"));
