@@ -30,7 +30,7 @@ network::Limits link_limits() {
 }
 
 // The figures that no message of the coordinator carries.
-Result<std::string> central_figures(const sync::CentralStore& store, std::string_view) {
+Result<std::string> central_figures(const sync::CentralStore& store, const network::PeerName&, std::string_view) {
   return store.central_env().read([&](const storage::ReadTxn& txn) -> Result<std::string> {
     DROVER_ASSIGN(const auto counts, store.episodes().counts(txn));
     DROVER_ASSIGN(const uint64_t packs, store.packs().count(txn));
@@ -273,7 +273,9 @@ void Fleet::look_at_centre(FleetView& view) {
   view.centre_up = false;
   if (!coordinator_.node) return;
   const auto central = ask<sync::CentralFacts>(coordinator_.node->centre(), sync::AskCentral{});
-  const auto figures = ask<network::QueryAnswer>(coordinator_.node->centre(), sync::RunQuery{"{}"});
+  sync::RunQuery question;
+  question.request = "{}";
+  const auto figures = ask<network::QueryAnswer>(coordinator_.node->centre(), question);
   if (!central || !figures || !*figures) return;
   const auto json = nlohmann::json::parse((*figures)->reply, nullptr, false);
   if (json.is_discarded()) return;

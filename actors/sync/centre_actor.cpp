@@ -183,7 +183,7 @@ struct CentreState {
 
   QueryAnswer answer(const RunQuery& r) {
     if (!query) return fail(Errc::refused, "query", "this coordinator answers no questions");
-    auto reply = query(*store, r.request);
+    auto reply = query(*store, r.peer, r.request);
     if (!reply) return tl::unexpected(reply.error());
     return QueryReply{std::move(*reply)};
   }

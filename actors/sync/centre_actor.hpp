@@ -35,8 +35,10 @@ struct CentreConfig {
   uint64_t retry_ms = 1000;                           // pause after the disk refused
 };
 
-// Answers a JSON question about a store; given by the node, so that this room does not know the questions.
-using QueryFunction = std::function<Result<std::string>(const CentralStore&, std::string_view request)>;
+// Answers a JSON request of a peer; given by the node, so that this room does not know the requests. It may change the
+// store (publishing knowledge); it runs between two transactions of the centre.
+using QueryFunction =
+    std::function<Result<std::string>(CentralStore& store, const network::PeerName& peer, std::string_view request)>;
 
 caf::actor spawn_centre(runtime::Environment& env, CentreConfig config, std::shared_ptr<CentralStore> store,
                         runtime::Ref inbox, QueryFunction query);

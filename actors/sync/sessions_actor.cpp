@@ -120,7 +120,7 @@ caf::behavior peer_actor(PeerActor* self, runtime::Environment* env, SessionsCon
         return s.forward<ChunkAck>(s.centre, StorePiece{s.robot(), r.hash, r.offset, r.size_bytes, r.bytes}, "chunk");
       },
       [&s](const PeerKnowledge& r) { return s.forward<KnowledgeUpdate>(s.centre, ReadKnowledge{r.have}, "knowledge"); },
-      [&s](const PeerQuery& r) { return s.forward<QueryReply>(s.centre, RunQuery{r.request}, "query"); },
+      [&s](const PeerQuery& r) { return s.forward<QueryReply>(s.centre, RunQuery{r.session.peer, r.request}, "query"); },
       [&s](const PeerPing&) { return s.ping(); },
   };
 }

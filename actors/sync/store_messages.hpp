@@ -67,6 +67,7 @@ struct ReadKnowledge {
 };
 // Reply: network::QueryAnswer. JSON in, JSON out.
 struct RunQuery {
+  network::PeerName peer;  // who asks
   std::string request;
 };
 // Reply: CentralFacts.

@@ -1,4 +1,5 @@
 // drover coordinator: the daemon at the centre.
+#include "actors/fleet/publish.hpp"
 #include "actors/fleet/query.hpp"
 #include "nodes/commands/credentials.hpp"
 #include "nodes/commands/daemon_runtime.hpp"
@@ -13,11 +14,30 @@ struct CoordinatorDaemon {
   std::unique_ptr<CoordinatorNode> node;
 };
 
+// What peers may ask for: questions from anybody whose role may ask, publishing from operators only.
+Result<sync::QueryFunction> query_function(const std::string& signing_key_file, const runtime::Clock& clock) {
+  std::optional<Ed25519KeyPair> key;
+  if (!signing_key_file.empty()) {
+    DROVER_ASSIGN(key, read_signing_key(signing_key_file));
+  }
+  return sync::QueryFunction([key, &clock](sync::CentralStore& store, const network::PeerName& peer,
+                                           std::string_view request) -> Result<std::string> {
+    if (!fleet::is_publish(request)) return fleet::run_query(store, request);
+    if (peer.role != network::Role::operator_)
+      return fail(Errc::refused, "knowledge.publish", "only operators may publish, this is " + peer.text());
+    if (!key)
+      return fail(Errc::refused, "knowledge.publish", "this coordinator has no knowledge.signing_key_file configured");
+    DROVER_ASSIGN(const auto parsed, fleet::parse_publish(request, peer.text()));
+    DROVER_ASSIGN(const auto published, fleet::publish(store, parsed, *key, clock.unix_ns()));
+    return fleet::publish_reply(published);
+  });
+}
+
 Result<ServiceHooks> start_coordinator(const CoordinatorConfig& config, DaemonContext& context) {
   CoordinatorNodeOptions options;
   options.config = config;
   options.on_end = end_service(context.service);
-  options.query = fleet::run_query;
+  DROVER_ASSIGN(options.query, query_function(config.knowledge.signing_key_file, context.clock));
   network::Listen& listen = options.listen;
   listen.address = config.listen_address;
   listen.self = {network::Role::coordinator, config.node.id};

@@ -1,9 +1,12 @@
 #include "nodes/commands/credentials.hpp"
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 namespace drover::nodes {
 
@@ -35,6 +38,23 @@ Result<network::Credentials> load_tls(const TlsConfig& config, network::Role rol
                     "; set node.id or enroll this node");
   }
   return credentials;
+}
+
+Result<Ed25519KeyPair> read_signing_key(const std::string& file) {
+  DROVER_ASSIGN(const std::string pem, read_secret(file));
+  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())),
+                                                      BIO_free);
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
+      PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
+  Ed25519KeyPair pair;
+  size_t private_bytes = pair.private_key.size(), public_bytes = pair.public_key.size();
+  const bool good = key && EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_ED25519 &&
+                    EVP_PKEY_get_raw_private_key(key.get(), reinterpret_cast<unsigned char*>(pair.private_key.data()),
+                                                 &private_bytes) == 1 &&
+                    EVP_PKEY_get_raw_public_key(key.get(), reinterpret_cast<unsigned char*>(pair.public_key.data()),
+                                                &public_bytes) == 1;
+  if (!good) return fail(Errc::invalid_argument, file, "is not an Ed25519 private key in PEM form (knowledge.key)");
+  return pair;
 }
 
 }  // namespace drover::nodes

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/network/authority.hpp"
+#include "messages/knowledge.hpp"
 #include "messages/result.hpp"
 #include "nodes/config/common_config.hpp"
 
@@ -14,5 +15,8 @@ Result<network::Credentials> load_tls(const TlsConfig& config, network::Role rol
 
 // A private key in PEM form whose file nobody else may read. Errors: not_found, refused, io.
 Result<std::string> read_secret(const std::string& file);
+
+// An Ed25519 private key as `drover enroll` makes it (knowledge.key). Errors: also invalid_argument.
+Result<Ed25519KeyPair> read_signing_key(const std::string& file);
 
 }  // namespace drover::nodes

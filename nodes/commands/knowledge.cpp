@@ -1,14 +1,11 @@
 // drover knowledge: publish signed documents to the fleet and look at what is published.
 #include "messages/knowledge.hpp"
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <fstream>
 #include <sstream>
 
+#include "actors/fleet/publish.hpp"
 #include "actors/runtime/clock.hpp"
 #include "nodes/commands/command.hpp"
 #include "nodes/commands/credentials.hpp"
@@ -27,23 +24,6 @@ struct PublishOptions {
   bool only = false;
 };
 
-Result<Ed25519KeyPair> read_key(const std::string& file) {
-  DROVER_ASSIGN(const std::string pem, read_secret(file));
-  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())),
-                                                      BIO_free);
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
-  Ed25519KeyPair pair;
-  size_t private_bytes = pair.private_key.size(), public_bytes = pair.public_key.size();
-  const bool good = key && EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_ED25519 &&
-                    EVP_PKEY_get_raw_private_key(key.get(), reinterpret_cast<unsigned char*>(pair.private_key.data()),
-                                                 &private_bytes) == 1 &&
-                    EVP_PKEY_get_raw_public_key(key.get(), reinterpret_cast<unsigned char*>(pair.public_key.data()),
-                                                &public_bytes) == 1;
-  if (!good) return fail(Errc::invalid_argument, file, "is not an Ed25519 private key in PEM form (knowledge.key)");
-  return pair;
-}
-
 Result<Bytes> read_document(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
   std::ostringstream out;
@@ -53,53 +33,49 @@ Result<Bytes> read_document(const std::string& file) {
   return Bytes::copy_of(out.view());
 }
 
-// What is held, with the documents given laid over it.
-Result<Knowledge> next_knowledge(const sync::CentralStore& store, const PublishOptions& options) {
-  Knowledge next;
-  DROVER_ASSIGN(const auto held, store.knowledge());
-  if (held.version > 0 && !options.only) {
-    DROVER_ASSIGN(const auto signed_knowledge, decode_signed_knowledge(held.bytes));
-    DROVER_ASSIGN(next, decode_knowledge(signed_knowledge.body));
-  }
-  next.version = held.version + 1;
-  next.author = options.author;
-  next.created_unix_ns = runtime::SystemClock().unix_ns();
+Result<fleet::PublishRequest> request_of(const PublishOptions& options) {
+  fleet::PublishRequest request;
+  request.remove = options.remove;
+  request.only = options.only;
+  request.author = options.author;
   for (const std::string& document : options.documents) {
     const size_t equals = document.find('=');
     if (equals == 0 || equals == std::string::npos)
       return fail(Errc::invalid_argument, document, "is not of the form NAME=FILE");
-    DROVER_ASSIGN(next.documents[document.substr(0, equals)], read_document(document.substr(equals + 1)));
+    DROVER_ASSIGN(request.documents[document.substr(0, equals)], read_document(document.substr(equals + 1)));
   }
-  for (const std::string& gone : options.remove)
-    if (next.documents.erase(gone) == 0) return fail(Errc::not_found, gone, "there is no such document to remove");
-  return next;
+  return request;
 }
 
-Result<Knowledge> publish_in(const std::string& folder, const PublishOptions& options) {
-  DROVER_ASSIGN(const auto key, read_key(options.key));
+void show_published(const Json& reply) {
+  std::printf("published version %s with %s documents\n", reply["version"].dump().c_str(),
+              reply["documents"].dump().c_str());
+}
+
+Result<std::string> publish_in(const std::string& folder, const PublishOptions& options,
+                               const fleet::PublishRequest& request) {
+  if (options.key.empty()) return fail(Errc::invalid_argument, "--signing-key", "is needed with --store");
+  DROVER_ASSIGN(const auto key, read_signing_key(options.key));
   DROVER_ASSIGN(const auto store, open_central(folder, storage::Access::read_write));
-  DROVER_ASSIGN(const auto next, next_knowledge(*store, options));
-  DROVER_ASSIGN(const auto signed_knowledge, sign_knowledge(next, key));
-  const Bytes bytes = encode(signed_knowledge);
-  // What robots will do with it, done once here.
-  DROVER_ASSIGN(const auto back, decode_signed_knowledge(bytes));
-  if (!verify_knowledge(back, key.public_key)) return fail(Errc::internal, "signature", "does not verify");
-  DROVER_ASSIGN(const uint64_t version, store->publish(next.version, bytes.view()));
-  (void)version;
-  return next;
+  DROVER_ASSIGN(const auto published, fleet::publish(*store, request, key, runtime::SystemClock().unix_ns()));
+  return fleet::publish_reply(published);
 }
 
 int publish(const AccessOptions& access, const PublishOptions& options) {
+  const auto request = request_of(options);
+  if (!request) return report_failure(name, request.error());
+  if (!access.connect.empty()) {
+    const Json json = Json::parse(fleet::publish_json(*request));
+    return ask_and_show(name, access, json, show_published);
+  }
   const auto folder = store_folder(access);
   if (!folder) return report_failure(name, folder.error(), exit_usage);
-  const auto published = publish_in(*folder, options);
-  if (!published) return report_failure(name, published.error());
-  if (access.json) {
-    print_text(Json{{"version", published->version}, {"documents", published->documents.size()}}.dump() + "\n");
-  } else {
-    std::printf("published version %llu with %zu documents; robots get it when the coordinator runs\n",
-                static_cast<unsigned long long>(published->version), published->documents.size());
-  }
+  const auto reply = publish_in(*folder, options, *request);
+  if (!reply) return report_failure(name, reply.error());
+  if (access.json)
+    print_text(*reply + "\n");
+  else
+    show_published(Json::parse(*reply));
   return exit_ok;
 }
 
@@ -124,20 +100,24 @@ int knowledge_command(const Arguments& arguments) {
   CLI::App app("Publish signed documents to the fleet, and look at them.", name);
   app.footer(
       "Examples:\n"
-      "  drover knowledge publish --store central --key pki/knowledge.key vocabulary=vocabulary.json\n"
+      "  drover knowledge publish --connect centre:7447 --pki pki/nodes/operator-ops vocabulary=vocabulary.json\n"
+      "  drover knowledge publish --store central --signing-key pki/knowledge.key vocabulary=vocabulary.json\n"
       "  drover knowledge show --connect centre:7447 --pki pki/nodes/operator-ops\n"
       "  drover knowledge show vocabulary --store central > vocabulary.json\n"
-      "\nPublishing needs the coordinator stopped. Documents that are not named stay as they are.\n");
+      "\nWith --connect a running coordinator signs with its knowledge.signing_key_file; with --store it must be "
+      "stopped, and\n"
+      "--signing-key signs. Documents that are not named stay as they are. Robots get the new version within a "
+      "ping.\n");
   app.require_subcommand(1);
   AccessOptions access;
   PublishOptions options;
   std::string document;
   CLI::App* publish_app = app.add_subcommand("publish", "sign and publish a new version");
   CLI::App* show_app = app.add_subcommand("show", "the version in force, or one document of it");
-  add_access_options(*publish_app, access, {.remote = false});
+  add_access_options(*publish_app, access, {});
   add_access_options(*show_app, access, {});
-  publish_app->add_option("--key", options.key, "Ed25519 private key, PEM, mode 0600")->required();
-  publish_app->add_option("--author", options.author, "who publishes")->capture_default_str();
+  publish_app->add_option("--signing-key", options.key, "with --store: Ed25519 private key, PEM, mode 0600");
+  publish_app->add_option("--author", options.author, "with --store: who publishes")->capture_default_str();
   publish_app->add_option("--remove", options.remove, "drop this document; may be repeated")->allow_extra_args(false);
   publish_app->add_flag("--only", options.only, "drop every document that is not named here");
   publish_app->add_option("NAME=FILE", options.documents, "documents to set");

@@ -219,7 +219,7 @@ TEST_CASE("nodes/knowledge: versions rise, documents stay, signatures verify") {
   const auto key = must(network::create_signing_key());
   REQUIRE(network::write_new_file(dir.file("k.key"), key.private_key_pem, true));
   const std::string at = " --store " + dir.file("s");
-  const std::string publish = "knowledge publish --key " + dir.file("k.key") + at;
+  const std::string publish = "knowledge publish --signing-key " + dir.file("k.key") + at;
   CHECK(has(drover_run(publish + " words=" + dir.write("w", "a b")), "version 1"));
   CHECK(has(drover_run(publish + " econ=" + dir.write("e", "x = 1")), "version 2 with 2 documents"));
   CHECK(drover_run("knowledge show words" + at).text == "a b");
@@ -233,6 +233,7 @@ TEST_CASE("nodes/knowledge: versions rise, documents stay, signatures verify") {
   std::copy(raw.view().begin(), raw.view().end(), public_key.begin());
   CHECK(verify_knowledge(signed_knowledge, public_key));
   CHECK(has(drover_run(publish + " a=" + dir.file("w")), "stop the coordinator"));
+  CHECK(has(drover_run("knowledge publish a=" + dir.file("w") + at), "--signing-key"));
 }
 
 TEST_CASE("nodes/table: units and times for people") {
