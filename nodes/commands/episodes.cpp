@@ -27,7 +27,7 @@ struct ExportOptions {
 };
 
 void show_list(const Json& reply) {
-  Table table({"!ROBOT", "!EPISODE", "TASK", "START (UTC)", ">LENGTH", "OUTCOME", "EVENTS", ">FILES"});
+  Table table({"!ROBOT", "!EPISODE", "TASK", "!START (UTC)", ">LENGTH", "OUTCOME", "EVENTS", ">FILES"});
   for (const Json& e : reply["episodes"]) {
     std::string kinds;
     for (const Json& kind : e["event_kinds"]) kinds.append(kinds.empty() ? "" : ",").append(kind.get<std::string>());

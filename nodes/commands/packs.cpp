@@ -27,7 +27,7 @@ std::string skills_text(const Json& skills) {
 }
 
 void show_packs(const Json& reply) {
-  Table table({"!PACK", "TASK", "ROBOT", "START (UTC)", ">DELTA J", ">TRUST", ">Wh"});
+  Table table({"!PACK", "TASK", "ROBOT", "!START (UTC)", ">DELTA J", ">TRUST", ">Wh"});
   for (const Json& p : reply["packs"])
     table.row({p["pack_id"], p["task_name"], p["robot"], human_time(p["start_unix_ns"]), human_number(p["delta_J"], 4),
                human_number(p["trust_score"], 2), human_number(p["total_Wh"], 3)});

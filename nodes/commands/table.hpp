@@ -1,4 +1,4 @@
-// Tables and units for people: columns that line up, lines of at most 100 columns, UTC times.
+// Tables and units for people: columns that line up, lines of at most 120 columns, UTC times.
 //
 // Pure. Text from outside is made printable, so that a name in a log cannot drive the terminal.
 #pragma once
@@ -12,7 +12,7 @@
 
 namespace drover::nodes {
 
-inline constexpr size_t table_columns_max = 100;
+inline constexpr size_t table_columns_max = 120;
 
 class Table {
  public:
