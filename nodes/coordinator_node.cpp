@@ -39,13 +39,13 @@ std::vector<runtime::Child> children_of(const CoordinatorNodeOptions& options,
                                         const std::shared_ptr<sync::CentralStore>& store,
                                         const std::shared_ptr<std::atomic<uint16_t>>& port) {
   std::vector<runtime::Child> children;
-  children.push_back(runtime::worker_child("inbox", [=](runtime::Environment& env) -> Result<caf::actor> {
+  children.push_back(runtime::worker_child("inbox", [options, store](runtime::Environment& env) -> Result<caf::actor> {
     return sync::spawn_inbox(env, inbox_config(options.config.store), store);
   }));
-  children.push_back(runtime::worker_child("centre", [=](runtime::Environment& env) -> Result<caf::actor> {
+  children.push_back(runtime::worker_child("centre", [options, store](runtime::Environment& env) -> Result<caf::actor> {
     return sync::spawn_centre(env, centre_config(options.config.blobs), store, env.ref("inbox"), options.query);
   }));
-  children.push_back(runtime::worker_child("listener", [=](runtime::Environment&) -> Result<caf::actor> {
+  children.push_back(runtime::worker_child("listener", [options, port](runtime::Environment&) -> Result<caf::actor> {
     network::Listen listen = options.listen;
     // A restarted listener keeps the port it had, also when it was chosen by the system.
     if (*port != 0 && listen.address.ends_with(":0"))
@@ -54,12 +54,12 @@ std::vector<runtime::Child> children_of(const CoordinatorNodeOptions& options,
     *port = listening.port;
     return listening.actor;
   }));
-  children.push_back(runtime::worker_child("sessions", [=](runtime::Environment& env) -> Result<caf::actor> {
+  children.push_back(runtime::worker_child("sessions", [options](runtime::Environment& env) -> Result<caf::actor> {
     sync::SessionsConfig sessions;
     sessions.allowed_robots = options.config.fleet.allowed_robots;
     return sync::spawn_sessions(env, sessions, env.ref("listener"), env.ref("inbox"), env.ref("centre"));
   }));
-  children.push_back(runtime::worker_child("status", [=](runtime::Environment& env) -> Result<caf::actor> {
+  children.push_back(runtime::worker_child("status", [options](runtime::Environment& env) -> Result<caf::actor> {
     return spawn_status(env, options.config.node.id, options.config.status, env.ref("sessions"), env.ref("inbox"),
                         env.ref("centre"));
   }));
