@@ -488,8 +488,16 @@ std::optional<SortBy> sort_by_from_name(std::string_view name) noexcept {
   return std::nullopt;
 }
 
-Result<QueryAnswer> DatapackStore::query(const ReadTxn& txn, const PackQuery& query) const {
-  DROVER_TRY(check(query));
+// Adds what the filters imply: the bucket is the sign of delta_J (an invariant of every stored pack), and classes are
+// counted by bucket, so that a question which no class can answer costs nothing.
+static PackQuery with_implied(PackQuery query) {
+  if (query.min_delta_j && *query.min_delta_j >= 0 && !query.bucket) query.bucket = Bucket::positive;
+  return query;
+}
+
+Result<QueryAnswer> DatapackStore::query(const ReadTxn& txn, const PackQuery& asked) const {
+  DROVER_TRY(check(asked));
+  const PackQuery query = with_implied(asked);
   QueryAnswer answer;
   if (!query.task_name.empty()) {
     QueryRun run(*this, txn, query, query.task_name);
@@ -512,8 +520,9 @@ Result<QueryAnswer> DatapackStore::query(const ReadTxn& txn, const PackQuery& qu
   return answer;
 }
 
-Result<std::string> DatapackStore::explain(const ReadTxn& txn, const PackQuery& query) const {
-  DROVER_TRY(check(query));
+Result<std::string> DatapackStore::explain(const ReadTxn& txn, const PackQuery& asked) const {
+  DROVER_TRY(check(asked));
+  const PackQuery query = with_implied(asked);
   std::vector<TaskCount> all_tasks{{query.task_name, 0}};
   if (query.task_name.empty()) {
     DROVER_ASSIGN(all_tasks, tasks(txn));
