@@ -96,9 +96,9 @@ std::string human_time(int64_t unix_ns) {
 
 Result<int64_t> parse_utc(const std::string& text) {
   std::tm parts{};
-  char rest = 0;
+  std::array<char, 2> rest{};  // one character and its end
   const int found = std::sscanf(text.c_str(), "%4d-%2d-%2d%*1[ T]%2d:%2d:%2d%1[^Z]", &parts.tm_year, &parts.tm_mon,
-                                &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &rest);
+                                &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, rest.data());
   const bool shape = found == 6 || (found == 3 && text.size() == 10);
   parts.tm_year -= 1900;
   parts.tm_mon -= 1;
