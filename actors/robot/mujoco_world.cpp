@@ -123,8 +123,8 @@ class MujocoWorld final : public World {
   explicit MujocoWorld(Parts parts)
       : p_(std::move(parts)), meter_(energy_joints(*p_.config)), substeps_(substeps_of(*p_.config)) {
     const WorldConfig& c = *p_.config;
-    info_ = {c.name,          "mujoco",       c.timestep_s, c.control_period_s,
-             c.episode_s_max, c.gripper_open, c.home_rad,   p_.layout.arm};
+    info_ = {c.name,        "mujoco", c.timestep_s, c.control_period_s, c.episode_s_max, c.gripper_open, c.home_rad,
+             p_.layout.arm, {}};
   }
 
   const WorldInfo& info() const override { return info_; }

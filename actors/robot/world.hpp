@@ -5,6 +5,7 @@
 // Threads: one world, one thread at a time; different worlds are independent.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -64,6 +65,15 @@ struct Outcome {
   double progress = 0;  // 0..1 of the goal
 };
 
+// A camera of the world. It looks along -z of its own frame, y is up in the picture, x to the right.
+struct CameraInfo {
+  std::string name;      // the first one of a world is the main camera
+  std::string link;      // the SceneFrame it is fixed to, or "world"
+  Pose in_link;          // where on it
+  double fovy_deg = 45;  // vertical field of view; pixels are square, the principal point is the middle
+  double near_m = 0;     // what is nearer is cut away
+};
+
 struct WorldInfo {
   std::string name;    // drawer_vase
   std::string engine;  // mujoco | ...
@@ -73,7 +83,43 @@ struct WorldInfo {
   double gripper_open_m = 0;
   JointVector home_rad{};
   Arm arm;
+  std::vector<CameraInfo> cameras;
 };
+
+// Where one named thing really is: the simulator's truth, for recordings and scene tracks. Policies must not read it.
+struct SceneFrame {
+  std::string_view name;    // unique in the world, the same after every reset; lives as long as the world
+  std::string_view parent;  // the frame it is mounted on or slides in; "world" for what stands free
+  Pose pose;                // in the world frame, at Observation::time_s
+  bool is_object = false;   // something that can be moved and is no part of the robot: drawer, handle, vase
+  double occluded = 0;      // of an object: share that the main camera does not see, 0..1; out of the picture counts
+};
+
+// What two things press on each other with, all contact points between them together.
+struct Contact {
+  std::string_view a, b;  // bodies, named as in scene() ("world": the floor); live as long as the world
+  double force_N = 0;     // normal force, > 0
+  Vec3 point_m{};         // mean point, weighted by force, world frame
+};
+
+// A picture: 8 bits a channel, row-major, top row first, no padding.
+struct Image {
+  uint32_t width = 0;
+  uint32_t height = 0;
+  std::vector<uint8_t> rgb;  // 3 * width * height
+};
+
+struct ViewRequest {
+  std::string_view camera;  // a name in WorldInfo::cameras; empty: the main camera
+  uint32_t width = 128;     // 1..view_pixels_max
+  uint32_t height = 128;
+};
+inline constexpr uint32_t view_pixels_max = 2048;
+
+// `child` as seen from `parent`, both given in one frame.
+Pose relative(const Pose& parent, const Pose& child);
+// Unit quaternion (w, x, y, z) of a rotation, w >= 0.
+std::array<double, 4> quaternion(const Mat3& rotation);
 
 class World {
  public:
@@ -96,6 +142,19 @@ class World {
   virtual const Condition& condition() const = 0;
   virtual uint64_t state_hash() const = 0;
 
+  // The scene as it is now: links from the base on, then everything else; always the same names in the same order.
+  // Made when asked for (some tenths of a millisecond, most of it for `occluded`); valid until the next reset or step.
+  // Empty for a world that does not know.
+  virtual const std::vector<SceneFrame>& scene() const;
+  // Who touches whom now, strongest first, at most contacts_max. Valid until the next reset or step.
+  virtual const std::vector<Contact>& contacts() const;
+  // Draws what a camera sees now into `out` (its buffer is used again): light, occluders and pixel noise as the
+  // condition says. Does not change the episode. The same seed, state and view give the same bytes on one machine and
+  // graphics driver. May be called from any one thread at a time, not always the same; the first call takes longer.
+  // Errors: unavailable (no pictures here: says what is missing), not_found (no such camera), invalid_argument (size).
+  virtual Status render(const ViewRequest& view, Image& out);
+
+  static constexpr size_t contacts_max = 64;
   static constexpr size_t events_max = 4096;
 };
 
