@@ -65,33 +65,51 @@ Template classify(const Outcome& outcome, const std::vector<SkillSpan>& skills) 
   return failed ? Template::mixed : Template::success;
 }
 
-Result<EpisodeResult> run_episode(World& world, Policy& policy, const EpisodeRequest& request) {
+EpisodeRun::EpisodeRun(World& world, Policy& policy, EpisodeRequest request)
+    : world_(&world), policy_(&policy), request_(std::move(request)) {}
+
+Result<EpisodeRun> EpisodeRun::begin(World& world, Policy& policy, EpisodeRequest request) {
   DROVER_TRY(world.reset(request.seed, request.condition_set));
-  EpisodeResult result;
-  result.condition = world.condition();
-  result.engine = world.info().engine;
-  result.hash = world.state_hash();
+  EpisodeRun run(world, policy, std::move(request));
+  run.result_.condition = world.condition();
+  run.result_.engine = world.info().engine;
+  run.result_.hash = world.state_hash();
   policy.begin(world.info(), world.observe());
+  return run;
+}
+
+void EpisodeRun::stop(const std::string& reason) {
+  if (over_) return;
+  policy_->stop(world_->observe().time_s, reason);
+  over_ = true;
+}
+
+Result<bool> EpisodeRun::step() {
+  if (!over_ && world_->outcome().broken) stop("vase_broken");
+  if (!over_ && world_->observe().time_s >= world_->info().episode_s_max) stop("out_of_time");
+  if (over_) return false;
+  const Decision decision = policy_->decide(world_->observe());
+  over_ = decision.finished;
+  if (over_) return false;
+  DROVER_TRY(world_->step(decision.action));
+  ++result_.control_steps;
+  result_.hash = mix(result_.hash, world_->state_hash());
+  if (request_.observer) request_.observer(decision.action, *world_);
+  return true;
+}
+
+EpisodeResult EpisodeRun::finish() {
+  result_.duration_s = world_->observe().time_s;
+  collect(*world_, *policy_, result_);
+  return std::move(result_);
+}
+
+Result<EpisodeResult> run_episode(World& world, Policy& policy, const EpisodeRequest& request) {
+  DROVER_ASSIGN(EpisodeRun run, EpisodeRun::begin(world, policy, request));
   while (true) {
-    const double now_s = world.observe().time_s;
-    if (world.outcome().broken) {
-      policy.stop(now_s, "vase_broken");
-      break;
-    }
-    if (now_s >= world.info().episode_s_max) {
-      policy.stop(now_s, "out_of_time");
-      break;
-    }
-    const Decision decision = policy.decide(world.observe());
-    if (decision.finished) break;
-    DROVER_TRY(world.step(decision.action));
-    ++result.control_steps;
-    result.hash = mix(result.hash, world.state_hash());
-    if (request.observer) request.observer(decision.action, world);
+    DROVER_ASSIGN(const bool more, run.step());
+    if (!more) return run.finish();
   }
-  result.duration_s = world.observe().time_s;
-  collect(world, policy, result);
-  return result;
 }
 
 }  // namespace drover::robot
