@@ -58,6 +58,9 @@ class EnergyMeter {
   double seconds() const { return seconds_; }
   double peak_W() const { return peak_W_; }  // mechanical, all joints together
   const std::vector<EnergyJoint>& joints() const { return joints_; }
+  // The primary data, for recordings: skills in the order they first came, cells()[skill * joints + joint].
+  const std::vector<int64_t>& skill_ids() const { return skills_; }
+  const std::vector<Joules>& cells() const { return cells_; }
 
  private:
   std::map<std::string, Joules> by(std::string EnergyJoint::*name) const;
