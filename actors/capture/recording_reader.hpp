@@ -13,7 +13,8 @@
 
 namespace drover::capture {
 
-// Whether the file says of itself, in its first bytes, that it is a recording. Reads at most 64 KiB.
+// Whether the file says of itself that it is a recording: by its header, or by a topic /drover/episode among its first
+// records. What is left of a recording that was cut early is still one.
 bool is_recording(const mcap::Source& file);
 
 // Receives what the file holds. Spans and views live for the call only. Override what you need.

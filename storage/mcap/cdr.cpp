@@ -58,6 +58,11 @@ void CdrWriter::write_string(std::string_view text) {
   out_.push_back('\0');
 }
 
+void CdrWriter::write_bytes(ByteView values) {
+  write(static_cast<uint32_t>(values.size()));
+  out_.append(as_text(values));
+}
+
 void CdrWriter::write_strings(const std::vector<std::string>& values) {
   write(static_cast<uint32_t>(values.size()));
   for (const auto& value : values) write_string(value);

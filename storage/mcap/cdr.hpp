@@ -88,6 +88,7 @@ class CdrWriter {
     for (const auto value : values) write<T>(value);
   }
   void write_strings(const std::vector<std::string>& values);
+  void write_bytes(ByteView values);  // a sequence of uint8
 
   Bytes take() const { return Bytes::copy_of(out_); }
 

@@ -1,6 +1,7 @@
 #include "storage/mcap/io.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,6 +69,37 @@ class FileSource final : public Source {
   uint64_t size_;
 };
 
+// A descriptor that is closed at the end of its scope.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const noexcept { return fd_; }
+
+ private:
+  int fd_;
+};
+
+// Whether `path` still names the open file.
+bool names(const std::string& path, int fd) {
+  struct stat here = {}, there = {};
+  return ::fstat(fd, &here) == 0 && ::stat(path.c_str(), &there) == 0 && here.st_dev == there.st_dev &&
+         here.st_ino == there.st_ino;
+}
+
+Status rename_durably(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) return fail_errno(to, "rename");
+  const size_t slash = to.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : to.substr(0, slash + 1);
+  const Descriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (dir.get() < 0 || ::fsync(dir.get()) != 0) return fail_errno(folder, "fsync");
+  return {};
+}
+
 }  // namespace
 
 std::shared_ptr<const Source> memory_source(Bytes bytes) {
@@ -118,6 +150,37 @@ Status FileSink::append(ByteView bytes) {
 Status FileSink::sync() {
   if (::fdatasync(fd_) != 0) return fail_errno(path_, "fdatasync");
   return {};
+}
+
+Result<std::unique_ptr<FileSink>> FileSink::create_locked(const std::string& path) {
+  // Between open and lock somebody may take the empty file for an abandoned one: then try again.
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    DROVER_ASSIGN(auto sink, create(path));
+    if (::flock(sink->fd_, LOCK_EX) != 0) return fail_errno(path, "flock");
+    if (names(path, sink->fd_)) return sink;
+  }
+  return fail(Errc::io, path, "the new file was taken away three times");
+}
+
+Status FileSink::publish(const std::string& path) {
+  DROVER_TRY(sync());
+  DROVER_TRY(rename_durably(path_, path));
+  path_ = path;
+  return {};
+}
+
+Result<bool> publish_abandoned(const std::string& part_path, const std::string& path) {
+  const Descriptor file(::open(part_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  if (file.get() < 0 && errno == ENOENT) return false;
+  if (file.get() < 0) return fail_errno(part_path, "open");
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return false;
+    return fail_errno(part_path, "flock");
+  }
+  if (!names(part_path, file.get())) return false;  // its writer just gave it a name
+  if (::fdatasync(file.get()) != 0) return fail_errno(part_path, "fdatasync");
+  DROVER_TRY(rename_durably(part_path, path));
+  return true;
 }
 
 }  // namespace drover::mcap

@@ -48,17 +48,26 @@ class MemorySink final : public Sink {
 class FileSink final : public Sink {
  public:
   static Result<std::unique_ptr<FileSink>> create(const std::string& path);
+  // As create(), and holds a lock on the file as long as the sink lives, so that publish_abandoned() leaves it alone.
+  static Result<std::unique_ptr<FileSink>> create_locked(const std::string& path);
   ~FileSink() override;
   FileSink(const FileSink&) = delete;
   FileSink& operator=(const FileSink&) = delete;
 
   Status append(ByteView bytes) override;  // errors: disk_full, io
   Status sync();                           // fdatasync
+  // Makes the content durable, then gives the file this name (in the same folder), durably too. Never over something
+  // that is there: already_exists. Errors also: disk_full, io; then the file keeps its old name.
+  Status publish(const std::string& path);
 
  private:
   FileSink(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
   std::string path_;
   int fd_;
 };
+
+// Renames a file that was made with create_locked() by a process (or a sink) that is gone. False: it still has its
+// writer, or is not there (any more). Errors: already_exists (`path` is taken), io.
+Result<bool> publish_abandoned(const std::string& part_path, const std::string& path);
 
 }  // namespace drover::mcap
