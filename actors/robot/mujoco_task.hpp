@@ -39,6 +39,8 @@ class MujocoTask {
   virtual void after_step(const mjModel& model, const mjData& data, EventSink& events) = 0;
   // Once per control period.
   virtual void look(const mjModel& model, const mjData& data, runtime::Rng& noise, std::vector<Sight>& sights) = 0;
+  // Before a picture: what is seen only (colours, geom groups) may be written, nothing that physics reads.
+  virtual void dress(mjModel& /*model*/) {}
   virtual Outcome outcome(const mjModel& model, const mjData& data) const = 0;
 };
 

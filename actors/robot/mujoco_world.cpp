@@ -1,5 +1,6 @@
 #include "actors/robot/mujoco_world.hpp"
 
+#include <fmt/format.h>
 #include <mujoco/mujoco.h>
 
 #include <algorithm>
@@ -7,6 +8,8 @@
 #include <cmath>
 #include <mutex>
 
+#include "actors/robot/mujoco_render.hpp"
+#include "actors/robot/mujoco_scene.hpp"
 #include "actors/robot/mujoco_task.hpp"
 #include "messages/check.hpp"
 #include "messages/hash.hpp"
@@ -58,6 +61,7 @@ struct Drive {  // ids of one actuated joint
 struct Layout {
   std::array<Drive, actuated> drives{};
   int tool_site = 0;
+  int robot_root = 0;           // the body all of the robot hangs on
   std::vector<char> hand_geom;  // by geom: part of the hand or its fingers
   Arm arm;
 };
@@ -66,6 +70,7 @@ Status read_arm(const mjModel& m, const std::array<int, arm_joint_count>& joints
   const DataPtr data(mj_makeData(&m));
   mj_kinematics(&m, data.get());
   const int parent = m.body_parentid[m.jnt_bodyid[joints[0]]];
+  out.robot_root = parent == 0 ? m.jnt_bodyid[joints[0]] : parent;
   out.arm.base = {vec(data->xpos + 3 * parent), mat(data->xmat + 9 * parent)};
   for (size_t i = 0; i < arm_joint_count; ++i) {
     const int body = m.jnt_bodyid[joints[i]];
@@ -121,10 +126,22 @@ class MujocoWorld final : public World {
     std::unique_ptr<MujocoTask> task;
   };
   explicit MujocoWorld(Parts parts)
-      : p_(std::move(parts)), meter_(energy_joints(*p_.config)), substeps_(substeps_of(*p_.config)) {
+      : p_(std::move(parts)),
+        meter_(energy_joints(*p_.config)),
+        substeps_(substeps_of(*p_.config)),
+        names_(*static_cast<const mjModel*>(p_.base.get()), p_.layout.robot_root) {
     const WorldConfig& c = *p_.config;
-    info_ = {c.name,        "mujoco", c.timestep_s, c.control_period_s, c.episode_s_max, c.gripper_open, c.home_rad,
-             p_.layout.arm, {}};
+    mj_kinematics(p_.model.get(), p_.data.get());
+    mj_camlight(p_.model.get(), p_.data.get());
+    info_ = {c.name,
+             "mujoco",
+             c.timestep_s,
+             c.control_period_s,
+             c.episode_s_max,
+             c.gripper_open,
+             c.home_rad,
+             p_.layout.arm,
+             names_.cameras(*p_.model, *p_.data)};
   }
 
   const WorldInfo& info() const override { return info_; }
@@ -136,6 +153,9 @@ class MujocoWorld final : public World {
   Outcome outcome() const override { return p_.task->outcome(*p_.model, *p_.data); }
   const Condition& condition() const override { return condition_; }
   uint64_t state_hash() const override;
+  const std::vector<SceneFrame>& scene() const override;
+  const std::vector<Contact>& contacts() const override;
+  Status render(const ViewRequest& view, Image& out) override;
 
  private:
   static int substeps_of(const WorldConfig& c) {
@@ -144,6 +164,7 @@ class MujocoWorld final : public World {
   void physics_step();
   void look();
   Status health() const;
+  mjData& shown() const;
 
   Parts p_;
   EnergyMeter meter_;
@@ -154,6 +175,15 @@ class MujocoWorld final : public World {
   std::vector<WorldEvent> events_;
   runtime::Rng noise_;
   std::array<double, actuated> target_{};  // where the last action led
+  uint64_t frame_ = 0;                     // control steps since reset
+
+  // What is shown is worked out on a copy and only when asked for: looking can not change the physics.
+  MujocoScene names_;
+  mutable DataPtr shown_;
+  mutable bool shown_fresh_ = false, scene_fresh_ = false, contacts_fresh_ = false;
+  mutable std::vector<SceneFrame> scene_;
+  mutable std::vector<Contact> contacts_;
+  MujocoRenderer renderer_;
 };
 
 Status MujocoWorld::reset(uint64_t seed, std::string_view condition_set) {
@@ -168,6 +198,8 @@ Status MujocoWorld::reset(uint64_t seed, std::string_view condition_set) {
   mj_copyModel(m, static_cast<const mjModel*>(p_.base.get()));
   m->opt.timestep = c.timestep_s;
   p_.task->apply(condition_, *m);
+  apply_lighting(condition_, *m);
+  apply_occluders(condition_, *m);
   mj_setConst(m, d);
   mj_resetData(m, d);
   for (size_t i = 0; i < actuated; ++i) {
@@ -179,6 +211,7 @@ Status MujocoWorld::reset(uint64_t seed, std::string_view condition_set) {
   mj_forward(m, d);
   meter_.reset();
   events_.clear();
+  frame_ = 0;
   look();
   return health();
 }
@@ -197,6 +230,7 @@ Status MujocoWorld::step(const Action& action) {
       p_.data->ctrl[p_.layout.drives[i].actuator] = from[i] + share * (target_[i] - from[i]);
     physics_step();
   }
+  ++frame_;
   look();
   return health();
 }
@@ -225,6 +259,7 @@ void MujocoWorld::physics_step() {
 void MujocoWorld::look() {
   const mjModel& m = *p_.model;
   const mjData& d = *p_.data;
+  shown_fresh_ = scene_fresh_ = contacts_fresh_ = false;
   seen_.time_s = d.time;
   for (size_t i = 0; i < arm_joint_count; ++i) {
     const Drive& drive = p_.layout.drives[i];
@@ -248,6 +283,50 @@ void MujocoWorld::look() {
     seen_.tool_force_N = seen_.tool_force_N + (second ? 1.0 : -1.0) * vec(world);
   }
   p_.task->look(m, d, noise_, seen_.sights);
+}
+
+// Positions of everything at this very state (the physics' own are one time step old), on a copy.
+mjData& MujocoWorld::shown() const {
+  if (shown_ == nullptr) shown_.reset(mj_makeData(p_.model.get()));
+  if (!shown_fresh_) {
+    const mjModel& m = *p_.model;
+    std::copy_n(p_.data->qpos, m.nq, shown_->qpos);
+    std::copy_n(p_.data->mocap_pos, 3 * m.nmocap, shown_->mocap_pos);
+    std::copy_n(p_.data->mocap_quat, 4 * m.nmocap, shown_->mocap_quat);
+    mj_kinematics(&m, shown_.get());
+    mj_comPos(&m, shown_.get());
+    mj_camlight(&m, shown_.get());
+    shown_fresh_ = true;
+  }
+  return *shown_;
+}
+
+const std::vector<SceneFrame>& MujocoWorld::scene() const {
+  if (!scene_fresh_) names_.frames(*p_.model, shown(), scene_);
+  scene_fresh_ = true;
+  return scene_;
+}
+
+const std::vector<Contact>& MujocoWorld::contacts() const {
+  if (!contacts_fresh_) names_.contacts(*p_.model, *p_.data, contacts_);
+  contacts_fresh_ = true;
+  return contacts_;
+}
+
+Status MujocoWorld::render(const ViewRequest& view, Image& out) {
+  const auto& all = info_.cameras;
+  const auto camera = view.camera.empty() ? all.begin()
+                                          : std::find_if(all.begin(), all.end(),
+                                                         [&](const CameraInfo& c) { return c.name == view.camera; });
+  if (camera == all.end())
+    return fail(Errc::not_found, info_.name + "/camera." + std::string(view.camera), "the world has no such camera");
+  if (view.width == 0 || view.height == 0 || view.width > view_pixels_max || view.height > view_pixels_max)
+    return fail(Errc::invalid_argument, "view", "width and height must be 1.." + fmt::to_string(view_pixels_max));
+  const auto index = static_cast<int>(camera - all.begin());
+  p_.task->dress(*p_.model);
+  DROVER_TRY(renderer_.draw(*p_.model, shown(), {index, view.width, view.height, view.fine}, out));
+  add_camera_noise(out, condition_.number("camera_noise"), {condition_.seed, frame_, static_cast<uint64_t>(index)});
+  return {};
 }
 
 // Errors of the physics itself (never a bad policy): the episode is void.

@@ -92,7 +92,7 @@ struct SceneFrame {
   std::string_view parent;  // the frame it is mounted on or slides in; "world" for what stands free
   Pose pose;                // in the world frame, at Observation::time_s
   bool is_object = false;   // something that can be moved and is no part of the robot: drawer, handle, vase
-  double occluded = 0;      // of an object: share that the main camera does not see, 0..1; out of the picture counts
+  double occluded = 0;      // of an object: share the main camera does not see in a square picture, 0..1
 };
 
 // What two things press on each other with, all contact points between them together.
@@ -113,6 +113,7 @@ struct ViewRequest {
   std::string_view camera;  // a name in WorldInfo::cameras; empty: the main camera
   uint32_t width = 128;     // 1..view_pixels_max
   uint32_t height = 128;
+  bool fine = false;  // with shadows: for people to look at; twice the cost
 };
 inline constexpr uint32_t view_pixels_max = 2048;
 

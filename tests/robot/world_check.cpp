@@ -1,6 +1,7 @@
 // drover-world-check: runs scripted episodes over many seeds and prints what came of them; measures stepping.
 //
 //   drover-world-check FOLDER [--seeds 200] [--first 1] [--set nominal,hard] [--verbose] [--bench]
+//   drover-world-check FOLDER --render DIR [--size 640x480] [--camera front] [--every 2] [--seeds 1] [--set hard]
 #include <mujoco/mujoco.h>
 
 #include <CLI/CLI.hpp>
@@ -8,11 +9,13 @@
 #include <cstdio>
 #include <ctime>
 #include <map>
+#include <thread>
 
 #include "actors/robot/episode.hpp"
 #include "actors/robot/mujoco_world.hpp"
 #include "actors/robot/script.hpp"
 #include "actors/robot/vector_world.hpp"
+#include "tests/robot/png.hpp"
 
 using namespace drover;
 using namespace drover::robot;
@@ -131,6 +134,94 @@ int bench(const MujocoWorlds& worlds) {
 }
 }  // namespace
 
+namespace {
+// Pictures of an episode as it runs, one file a picture.
+struct Camera {
+  std::string folder, size = "640x480", name;
+  double every_s = 2;
+  bool fast = false;  // as recorders ask for them
+
+  Result<ViewRequest> view() const {
+    ViewRequest view{name, 0, 0, !fast};
+    if (std::sscanf(size.c_str(), "%ux%u", &view.width, &view.height) != 2)
+      return fail(Errc::invalid_argument, "--size", "give it as 640x480");
+    return view;
+  }
+  Status shoot(World& world, const std::string& label) const {
+    Image image;
+    DROVER_ASSIGN(const ViewRequest request, view());
+    DROVER_TRY(world.render(request, image));
+    char path[512];
+    std::snprintf(path, sizeof path, "%s/%s-%05.1f.png", folder.c_str(), label.c_str(), world.observe().time_s);
+    if (!write_png(path, image)) return fail(Errc::io, path, "cannot be written");
+    std::printf("%s:", path);
+    for (const SceneFrame& frame : world.scene())
+      if (frame.is_object) std::printf(" %s %.0f %%", std::string(frame.name).c_str(), 100 * (1 - frame.occluded));
+    std::printf(" seen\n");
+    return {};
+  }
+};
+
+int pictures(World& world, const SkillGraph& graph, const Camera& camera, const EpisodeRequest& which) {
+  double next_s = 0;
+  Status status;
+  EpisodeRequest request = which;
+  const std::string label = std::string(which.condition_set) + "-" + std::to_string(which.seed);
+  request.observer = [&](const Action&, const World& now) {
+    if (!status || now.observe().time_s < next_s) return;
+    next_s = now.observe().time_s + camera.every_s;
+    status = camera.shoot(world, label);
+  };
+  ScriptedSkills script(graph);
+  auto episode = run_episode(world, script, request);
+  if (status && episode) status = camera.shoot(world, label + "-end");
+  if (episode) print_episode(*episode);
+  if (!status) std::fprintf(stderr, "%s\n", status.error().message().c_str());
+  return status && episode ? 0 : 1;
+}
+}  // namespace
+
+namespace {
+// Frames a second by view, beside the CPU time each costs.
+int bench_pictures(const MujocoWorlds& worlds) {
+  for (const ViewRequest view : {ViewRequest{"", 128, 128, false}, ViewRequest{"", 128, 128, true},
+                                 ViewRequest{"", 224, 224, false}, ViewRequest{"", 640, 480, true}}) {
+    for (const size_t threads : {1, 2}) {
+      std::vector<std::unique_ptr<World>> many;
+      for (size_t i = 0; i < threads; ++i) many.push_back(std::move(*worlds.make()));
+      std::vector<Image> images(threads);
+      for (size_t i = 0; i < threads; ++i)
+        if (!many[i]->reset(i + 1, "nominal") || !many[i]->render(view, images[i])) return 1;
+      const int count = view.width > 200 ? 60 : 300;
+      const double start = now_s(), start_cpu = process_cpu_s();
+      std::vector<std::thread> crew;
+      for (size_t i = 0; i < threads; ++i)
+        crew.emplace_back([&, i] {
+          for (int k = 0; k < count; ++k)
+            if (!many[i]->render(view, images[i])) std::abort();
+        });
+      for (std::thread& one : crew) one.join();
+      const double frames = count * static_cast<double>(threads);
+      std::printf("%ux%u%s, %zu world%s: %.0f frames/s, %.2f ms of CPU each\n", view.width, view.height,
+                  view.fine ? " with shadows" : "", threads, threads == 1 ? "" : "s at once",
+                  frames / (now_s() - start), 1e3 * (process_cpu_s() - start_cpu) / frames);
+    }
+  }
+  auto world = worlds.make();
+  if (!world || !(*world)->reset(1, "hard")) return 1;
+  const Action hold{(*world)->info().home_rad, (*world)->info().gripper_open_m, 0};
+  double scene_s = 0;
+  for (int k = 0; k < 200; ++k) {
+    if (!(*world)->step(hold)) return 1;
+    const double start = cpu_s();
+    if ((*world)->scene().empty()) return 1;
+    scene_s += cpu_s() - start;
+  }
+  std::printf("scene(): %.3f ms\n", 1e3 * scene_s / 200);
+  return 0;
+}
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app("Scripted episodes over many seeds, and stepping speed");
   std::string folder;
@@ -138,6 +229,7 @@ int main(int argc, char** argv) {
   uint64_t seeds = 200, first = 1;
   double timestep_s = 0;
   bool verbose = false, speed = false;
+  Camera camera;
   app.add_option("folder", folder, "World folder (configs/worlds/drawer_vase)")->required();
   app.add_option("--seeds", seeds, "Episodes per set");
   app.add_option("--first", first, "First seed");
@@ -145,6 +237,11 @@ int main(int argc, char** argv) {
   app.add_option("--timestep", timestep_s, "Physics step in seconds; 0: as the world says");
   app.add_flag("--verbose", verbose, "Print every episode");
   app.add_flag("--bench", speed, "Measure stepping instead");
+  app.add_option("--render", camera.folder, "Write PNG pictures of the episodes into this folder instead");
+  app.add_option("--size", camera.size, "Of a picture")->capture_default_str();
+  app.add_option("--camera", camera.name, "Whose picture; default: the world's main camera");
+  app.add_option("--every", camera.every_s, "Seconds from picture to picture")->capture_default_str();
+  app.add_flag("--fast", camera.fast, "Without shadows, as recordings have it");
   CLI11_PARSE(app, argc, argv);
   auto worlds = MujocoWorlds::load(folder, {timestep_s});
   auto graph = SkillGraph::load(folder + "/skills.toml");
@@ -152,7 +249,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", (!worlds ? worlds.error() : graph.error()).message().c_str());
     return 1;
   }
-  if (speed) return bench(*worlds);
+  if (speed) return bench(*worlds) + bench_pictures(*worlds);
   auto world = worlds->make();
   if (!world) {
     std::fprintf(stderr, "%s\n", world.error().message().c_str());
@@ -162,6 +259,10 @@ int main(int argc, char** argv) {
     Table table;
     const double start = now_s();
     for (uint64_t seed = first; seed < first + seeds; ++seed) {
+      if (!camera.folder.empty()) {
+        if (pictures(**world, *graph, camera, {seed, set, {}}) != 0) return 1;
+        continue;
+      }
       ScriptedSkills script(*graph);
       auto episode = run_episode(**world, script, {seed, set, {}});
       if (!episode) {
@@ -172,7 +273,7 @@ int main(int argc, char** argv) {
       table.add(*episode);
       if (verbose) print_episode(*episode);
     }
-    table.print(set.c_str(), now_s() - start);
+    if (camera.folder.empty()) table.print(set.c_str(), now_s() - start);
   }
   return 0;
 }
