@@ -19,6 +19,13 @@ struct Raw {
   std::string& text;
 };
 
+// Where the raw data is. null in a portable pack, which has none; there null is the value, not an oddity to be kept.
+struct RawPath {
+  std::string& text;
+  const std::string& schema_version;
+  bool null_is_usual() const { return schema_version == schema_version_portable; }
+};
+
 // ---- which JSON name is which member -------------------------------------------------------------
 
 template <class V, class T>
@@ -123,7 +130,7 @@ void fields(T& v, F&& f) {
   f("vla_plan", Raw{v.vla_plan_json});
   f("counterfactual_plan", Raw{v.counterfactual_plan_json});
   f("counterfactual_source", v.counterfactual_source);
-  f("raw_data_path", v.raw_data_path);
+  f("raw_data_path", RawPath{v.raw_data_path, v.schema_version});
   f("scene_tracks_v1", Raw{v.scene_tracks_json});
   f("rgb_features_v1", Raw{v.rgb_features_json});
   f("slice_labels_v1", Raw{v.slice_labels_json});
@@ -184,6 +191,11 @@ class Reader {
     if (json::is_null(raw)) return lossy = true;
     if (!json::is_object(raw)) return bad(raw, "expected an object");
     json::append_compact(v.text, raw);
+    return true;
+  }
+  bool read(std::string_view raw, RawPath v, bool& lossy, std::string& nested) {
+    if (!json::is_null(raw) || !v.null_is_usual()) return read(raw, v.text, lossy, nested);
+    v.text.clear();
     return true;
   }
   bool read(std::string_view raw, double& v, bool& lossy, std::string&) {
@@ -380,7 +392,10 @@ class Writer {
   }
   static bool still_means(std::string_view kept, const Raw& field) { return json::is_null(kept) && field.text.empty(); }
 
+  static bool still_means(std::string_view kept, const RawPath& field) { return still_means(kept, field.text); }
+
   static bool absent(const std::string& v) { return v.empty(); }
+  static bool absent(const RawPath& v) { return v.text.empty() && !v.null_is_usual(); }
   static bool absent(const Raw& v) { return v.text.empty(); }
   template <class T>
   static bool absent(const std::optional<T>& v) {
@@ -392,6 +407,10 @@ class Writer {
   }
 
   void write(const std::string& v) { json::append_quoted(out, v); }
+  void write(const RawPath& v) {
+    if (!v.text.empty()) return write(v.text);
+    out += "null";
+  }
   void write(double v) {
     if (std::isfinite(v)) return json::append_number(out, v);
     if (ok) error = {Errc::invalid_argument, "datapack", "holds a number that is not finite, which JSON cannot say"};

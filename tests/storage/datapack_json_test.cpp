@@ -164,6 +164,24 @@ TEST_CASE("storage/datapack_json: random text keeps every part of it on the way 
   }
 }
 
+TEST_CASE(
+    "storage/datapack_json: a portable pack says that it has no raw data, and is the same pack when it is read back") {
+  Datapack p = parse(seed_line);
+  p.extra_json.clear();
+  CHECK(print(p).find("raw_data_path") == std::string::npos);
+  p.schema_version = schema_version_portable;
+  const std::string text = print(p);
+  CHECK(text.find(R"("raw_data_path":null)") != std::string::npos);
+  CHECK(parse(text) == p);
+  CHECK(parse(R"({"schema_version":"2.1-portable","raw_data_path":null})") ==
+        parse(R"({"schema_version":"2.1-portable"})"));
+  CHECK(print(parse(R"({"schema_version":"2.1-portable","raw_data_path":""})")).find(R"("raw_data_path":"")") !=
+        std::string::npos);
+  p.raw_data_path = p.pack_id;
+  CHECK(print(p).find(R"("raw_data_path":"p1")") != std::string::npos);
+  CHECK(where(R"({"schema_version":"2.1-portable","raw_data_path":7})") == "1:50 raw_data_path");
+}
+
 TEST_CASE("storage/datapack_json: errors name line, column and field") {
   CHECK(where("") == "1:1");
   CHECK(where("{") == "1:2");
