@@ -39,6 +39,13 @@ void collect(const World& world, const Policy& policy, EpisodeResult& result) {
   }
 }
 
+// The world's own word for it: vase_broken, dish_broken, ...
+std::string what_broke(const World& world) {
+  for (auto event = world.events().rbegin(); event != world.events().rend(); ++event)
+    if (event->severity == "error") return event->kind;
+  return "broken";
+}
+
 }  // namespace
 
 std::string_view template_name(Template value) noexcept {
@@ -85,7 +92,7 @@ void EpisodeRun::stop(const std::string& reason) {
 }
 
 Result<bool> EpisodeRun::step() {
-  if (!over_ && world_->outcome().broken) stop("vase_broken");
+  if (!over_ && world_->outcome().broken) stop(what_broke(*world_));
   if (!over_ && world_->observe().time_s >= world_->info().episode_s_max) stop("out_of_time");
   if (over_) return false;
   const Decision decision = policy_->decide(world_->observe());

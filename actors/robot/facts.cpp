@@ -14,17 +14,22 @@ std::map<std::string, double> work(const std::map<std::string, Joules>& parts) {
   return out;
 }
 
-datapack::EnergyFacts energy_of(const EnergyMeter& meter) {
+// Skills are named as the episode names them; an id it never ran has the name that is known everywhere, if any.
+std::string name_of(int64_t skill_id, const std::vector<SkillSpan>& skills) {
+  for (const SkillSpan& span : skills)
+    if (span.skill_id == skill_id) return span.skill;
+  const std::string_view name = datapack::skill_name(skill_id);
+  return name.empty() ? "unattributed" : std::string(name);
+}
+
+datapack::EnergyFacts energy_of(const EnergyMeter& meter, const std::vector<SkillSpan>& skills) {
   datapack::EnergyFacts out;
   out.method = "torque_velocity";
   out.total_J = meter.total().mechanical;
   out.joint_J = work(meter.per_joint());
   out.limb_J = work(meter.per_limb());
   out.effector_J = work(meter.per_effector());
-  for (const auto& [id, joules] : meter.per_skill()) {
-    const std::string_view name = datapack::skill_name(id);
-    out.skill_J[name.empty() ? "unattributed" : std::string(name)] += joules.mechanical;
-  }
+  for (const auto& [id, joules] : meter.per_skill()) out.skill_J[name_of(id, skills)] += joules.mechanical;
   out.coordination = {
       {"copper_loss_J", meter.total().copper}, {"peak_W", meter.peak_W()}, {"integrated_s", meter.seconds()}};
   out.note = "abs(torque*velocity) at every physics step; copper loss apart, in coordination.copper_loss_J";
@@ -56,7 +61,7 @@ datapack::EpisodeFacts facts_of(const EpisodeResult& episode, const FactsOptions
   f.units = episode.outcome.success ? 1 : 0;
   f.errors = episode.outcome.errors;
   f.safety_violated = episode.outcome.broken;
-  f.energy = energy_of(episode.energy);
+  f.energy = energy_of(episode.energy, episode.skills);
   for (const SkillSpan& s : episode.skills) f.skills.push_back({s.skill_id, s.skill, s.start_s, s.end_s, s.outcome});
   for (const WorldEvent& e : episode.events) f.events.push_back({unix_ns(e.time_s), e.kind, e.severity, e.detail, 0});
   f.vase_offset_m = {c.number("vase_dx_m"), c.number("vase_dy_m"), 0};

@@ -1,25 +1,49 @@
 #include "actors/robot/skill_graph.hpp"
 
+#include <set>
+
 #include "actors/datapack/skills.hpp"
 #include "actors/econ/strict_toml.hpp"
 
 namespace drover::robot {
 namespace {
 
-constexpr int64_t own_skills_end = 6;
-
-int64_t skill_id_of(std::string_view name) {
-  for (int64_t id = 0; id < own_skills_end; ++id)
-    if (datapack::skill_name(id) == name) return id;
-  return -1;
-}
+constexpr int64_t drawer_skills_end = 6, skill_ids_end = 1'000'000;
 
 using Names = std::map<std::string, size_t>;
+using SkillIds = std::map<std::string, int64_t>;
 
-void read_node(econ::StrictTable& table, SkillNode& node) {
+// The skills of the drawer, and those that the file declares: NAME = id. An id stands for one name, everywhere.
+SkillIds read_skills(econ::StrictTable& top, econ::TomlProblems& problems) {
+  SkillIds out;
+  for (int64_t id = 0; id < drawer_skills_end; ++id) out.emplace(datapack::skill_name(id), id);
+  const toml::table* own = top.table("skills");
+  if (own == nullptr) return out;
+  std::set<int64_t> ids;
+  for (const auto& [name, node] : *own) {
+    const std::string key = "skills." + std::string(name.str());
+    const auto id = node.value<int64_t>();
+    if (!id || *id < 0 || *id >= skill_ids_end)
+      problems.add(&node, key, "must be a whole number, 0 to 999999");
+    else if (const std::string_view known = datapack::skill_name(*id); !known.empty() && known != name.str())
+      problems.add(&node, key, "has the id of " + std::string(known));
+    else if (!ids.insert(*id).second)
+      problems.add(&node, key, "has an id that is taken");
+    else
+      out[std::string(name.str())] = *id;
+  }
+  return out;
+}
+
+void read_node(econ::StrictTable& table, const SkillIds& skills, SkillNode& node) {
   table.text("name", node.name, true);
-  if (table.text("skill", node.skill, true) && (node.skill_id = skill_id_of(node.skill)) < 0)
-    table.problem("skill", "is no skill of this robot");
+  if (table.text("skill", node.skill, true)) {
+    const auto found = skills.find(node.skill);
+    if (found == skills.end())
+      table.problem("skill", "is no skill of this robot");
+    else
+      node.skill_id = found->second;
+  }
   table.text("manoeuvre", node.manoeuvre, true);
   table.integer("visits_max", node.visits_max, 1, 100);
   std::string kind = "skill";
@@ -77,10 +101,14 @@ Result<SkillGraph> SkillGraph::parse(std::string_view toml_text, const std::stri
     if (!names.emplace(name, names.size() - 2).second) problems.add(&entry, "node.name", "is there twice: " + name);
   }
   SkillGraph graph;
+  const SkillIds skills = read_skills(top, problems);
+  read_playbook(top, problems, graph.playbook_);
   for (const toml::node& entry : *list) {
     econ::StrictTable table(*entry.as_table(), "node.", problems);
     SkillNode node;
-    read_node(table, node);
+    read_node(table, skills, node);
+    if (!graph.playbook_.manoeuvres.empty() && graph.playbook_.manoeuvre(node.manoeuvre) == nullptr)
+      table.problem("manoeuvre", "is not in the file");
     read_edges(table, names, node);
     table.finish();
     graph.nodes_.push_back(std::move(node));

@@ -1,7 +1,7 @@
 // SkillGraph: which manoeuvre of which skill follows which, by the outcome of the one before. From skills.toml. Pure.
 //
 // Invariants after parsing: every edge leads to a node, `done` or `abort`; every node may be entered a bounded number
-// of times, so that every walk ends.
+// of times, so that every walk ends; with a playbook, every node's manoeuvre is in it.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "actors/robot/playbook.hpp"
 #include "messages/result.hpp"
 
 namespace drover::robot {
@@ -23,7 +24,7 @@ std::string_view node_kind_name(NodeKind kind) noexcept;
 
 struct SkillNode {
   std::string name;
-  int64_t skill_id = 0;  // actors/datapack/skills.hpp
+  int64_t skill_id = 0;  // of the file's [skills], or of actors/datapack/skills.hpp
   std::string skill;     // its name
   std::string manoeuvre;
   NodeKind kind = NodeKind::skill;
@@ -43,11 +44,14 @@ class SkillGraph {
   size_t start() const { return start_; }
   const SkillNode& node(size_t index) const { return nodes_[index]; }
   size_t size() const { return nodes_.size(); }
+  // Manoeuvres that the file spells out; none: they are in code (drawer_manoeuvres.hpp).
+  const Playbook& playbook() const { return playbook_; }
   // An outcome without an edge aborts.
   size_t after(size_t index, std::string_view outcome) const;
 
  private:
   std::vector<SkillNode> nodes_;
+  Playbook playbook_;
   size_t start_ = 0;
 };
 
