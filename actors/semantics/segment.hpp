@@ -37,7 +37,7 @@ enum class Outcome : uint8_t {
   success,
   failure,
   retry,      // the action that failed before, tried again as it was, and this time it worked
-  recovered,  // the action that failed before worked after a recovery manoeuvre; also the manoeuvre that led there
+  recovered,  // the action that failed before worked after a recovery manoeuvre; or the manoeuvre itself repaired it
 };
 std::string_view outcome_name(Outcome value) noexcept;
 std::optional<Outcome> outcome_from(std::string_view name) noexcept;
@@ -71,14 +71,15 @@ struct SegmentMetrics {
 };
 
 inline constexpr uint8_t no_object = 255;
+inline constexpr uint32_t no_segment = UINT32_MAX;
 
 struct Segment {
   uint32_t id = 0;  // ordinal in its rollout
   Label label = Label::idle;
   Outcome outcome = Outcome::success;
   Reason reason = Reason::none;
-  uint8_t object = no_object;    // index into Rollout::objects: what it is about
-  uint8_t retry_of = no_object;  // id of the failed segment that this one repairs or tries again, when below 255
+  uint8_t object = no_object;      // index into Rollout::objects: what it is about
+  uint32_t retry_of = no_segment;  // id of the failed segment that this one repairs or tries again
   double start_s = 0;
   double end_s = 0;
   float confidence = 0;  // 0..1: how clearly the signals said so
