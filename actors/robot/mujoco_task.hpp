@@ -51,5 +51,6 @@ Result<std::unique_ptr<MujocoTask>> make_mujoco_task(const WorldConfig& config, 
 Result<int> find_id(const mjModel& model, mjtObj type, const std::string& name);
 
 Result<std::unique_ptr<MujocoTask>> make_drawer_vase_task(const WorldConfig& config, const mjModel& model);
+Result<std::unique_ptr<MujocoTask>> make_dish_place_task(const WorldConfig& config, const mjModel& model);
 
 }  // namespace drover::robot

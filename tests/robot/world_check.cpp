@@ -40,12 +40,12 @@ double process_cpu_s() {
 }
 
 void print_episode(const EpisodeResult& e) {
-  std::printf(
-      "seed %llu %s: %s %s, %.2f s, drawer %.2f, %.2f J work, %.2f J copper, hash %016llx; %s friction %.1f N\n",
-      static_cast<unsigned long long>(e.condition.seed), e.condition.set.c_str(),
-      std::string(template_name(e.kind)).c_str(), e.failure_reason.c_str(), e.duration_s, e.outcome.progress,
-      e.energy.total().mechanical, e.energy.total().copper, static_cast<unsigned long long>(e.hash),
-      e.condition.choices.at("handle").c_str(), e.condition.number("drawer_friction_N"));
+  std::printf("seed %llu %s: %s %s, %.2f s, progress %.2f, %.2f J work, %.2f J copper, hash %016llx;",
+              static_cast<unsigned long long>(e.condition.seed), e.condition.set.c_str(),
+              std::string(template_name(e.kind)).c_str(), e.failure_reason.c_str(), e.duration_s, e.outcome.progress,
+              e.energy.total().mechanical, e.energy.total().copper, static_cast<unsigned long long>(e.hash));
+  for (const auto& [name, text] : e.condition.choices) std::printf(" %s %s", name.c_str(), text.c_str());
+  std::printf("\n");
   for (const SkillSpan& s : e.skills)
     std::printf("    %6.2f-%6.2f %-20s %-18s %s %s\n", s.start_s, s.end_s, s.skill.c_str(), s.manoeuvre.c_str(),
                 s.outcome.c_str(), s.reason.c_str());
