@@ -26,6 +26,7 @@ class DrawerVase final : public MujocoTask {
   void place(const Condition& condition, const mjModel& model, mjData& data) override;
   void after_step(const mjModel& model, const mjData& data, EventSink& events) override;
   void look(const mjModel& model, const mjData& data, runtime::Rng& noise, std::vector<Sight>& sights) override;
+  void dress(mjModel& model) override;
   Outcome outcome(const mjModel& model, const mjData& data) const override;
 
  private:
@@ -37,6 +38,7 @@ class DrawerVase final : public MujocoTask {
 
   int drawer_joint_ = 0, drawer_body_ = 0, vase_joint_ = 0, vase_body_ = 0, handle_site_ = 0, tool_site_ = 0;
   std::vector<Role> roles_;
+  std::vector<int> whole_, shards_;  // geoms that are seen only: of the vase as it was, and of a broken one
   double travel_m_ = 0, open_fraction_ = 0, tilt_max_rad_ = 0, fall_max_m_ = 0, hit_max_N_ = 0;
 
   // Of the episode:
@@ -86,6 +88,8 @@ void DrawerVase::assign_roles(const mjModel& m) {
     else if (m.geom_contype[g] == 1)
       role = Role::robot;
     roles_.push_back(role);
+    if (text.starts_with("vase_whole_")) whole_.push_back(g);
+    if (text.starts_with("vase_shard_")) shards_.push_back(g);
   }
 }
 
@@ -202,6 +206,12 @@ void DrawerVase::look(const mjModel& m, const mjData& d, runtime::Rng& noise, st
   const mjtNum* at = d.xpos + 3 * vase_body_;
   v.position_m = Vec3{at[0], at[1], at[2]} + Vec3{blur(), blur(), blur()};
   v.tilt_rad = tilt_rad(d);
+}
+
+void DrawerVase::dress(mjModel& m) {
+  if (!broken_) return;  // every reset brings the whole vase back
+  for (const int g : whole_) m.geom_group[g] = 4;
+  for (const int g : shards_) m.geom_group[g] = 1;
 }
 
 Outcome DrawerVase::outcome(const mjModel& m, const mjData& d) const {

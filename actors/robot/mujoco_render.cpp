@@ -12,6 +12,7 @@ namespace drover::robot {
 namespace {
 
 constexpr int oversampling = 2;  // pixels drawn per pixel kept, each way: smooth edges
+// Drawing in software is bound by the corners of shapes more than by pixels: see prepare().
 constexpr int font_scale = mjFONTSCALE_50;
 constexpr int decor_geoms_max = 64;
 
@@ -65,6 +66,12 @@ Status MujocoRenderer::prepare(mjModel& model, int width, int height) {
   std::lock_guard lock(making());
   model.vis.global.offwidth = width;
   model.vis.global.offheight = height;
+  auto& quality = model.vis.quality;
+  quality.offsamples = 0;
+  quality.shadowsize = fine_ ? 2048 : 16;  // the coarse one draws none
+  quality.numslices = fine_ ? 32 : 14;
+  quality.numstacks = fine_ ? 16 : 8;
+  quality.numquads = fine_ ? 4 : 2;
   mjr_defaultContext(&context_);
   mjr_makeContext(&model, &context_, font_scale);
   mjr_setBuffer(mjFB_OFFSCREEN, &context_);
@@ -88,7 +95,7 @@ Status MujocoRenderer::draw(mjModel& model, mjData& shown, const View& view, Ima
   camera.type = mjCAMERA_FIXED;
   camera.fixedcamid = view.camera;
   mjv_updateScene(&model, &shown, &options, nullptr, &camera, mjCAT_ALL, &scene_);
-  scene_.flags[mjRND_SHADOW] = scene_.flags[mjRND_REFLECTION] = view.fine ? 1 : 0;
+  scene_.flags[mjRND_SHADOW] = scene_.flags[mjRND_REFLECTION] = fine_ ? 1 : 0;
   const mjrRect rectangle = {0, 0, width, height};
   pixels_.resize(size_t{3} * static_cast<size_t>(width) * static_cast<size_t>(height));
   mjr_render(rectangle, &scene_, &context_);
@@ -162,10 +169,11 @@ void apply_occluders(const Condition& condition, mjModel& m) {
   const double radius_m = middle * half_m * std::sqrt(4 * level / (mjPI * std::max(1, count)));
   for (int g = m.body_geomadr[body]; g < m.body_geomadr[body] + count; ++g) {
     const double x = middle * half_m * (2 * rng.uniform() - 1), y = middle * half_m * (2 * rng.uniform() - 1);
-    const double lean = mjPI * rng.uniform(), stretch = 0.7 + 0.6 * rng.uniform();
+    const double lean = mjPI * rng.uniform(), stretch = 1.2 + 0.5 * rng.uniform();
     for (int i = 0; i < 3; ++i)
       m.geom_pos[3 * g + i] = m.cam_pos[i] - m.body_pos[3 * body + i] + x * camera[3 * i] + y * camera[3 * i + 1] -
                               distance_m * camera[3 * i + 2];
+    m.geom_sameframe[g] = 0;
     const mjtNum about[3] = {0, 0, 1};
     mjtNum turn[4];
     mju_axisAngle2Quat(turn, about, lean);

@@ -19,23 +19,24 @@ class MujocoRenderer {
     int camera = 0;
     uint32_t width = 0;
     uint32_t height = 0;
-    bool fine = false;
   };
 
-  MujocoRenderer() = default;
+  // `fine`: shadows and rounder shapes, for people to look at.
+  explicit MujocoRenderer(bool fine) : fine_(fine) {}
   MujocoRenderer(const MujocoRenderer&) = delete;
   MujocoRenderer& operator=(const MujocoRenderer&) = delete;
   ~MujocoRenderer();
 
   // Draws `shown` (positions of bodies, geoms, cameras and lights are up to date). The first call makes the context;
-  // `model` must be the same model at every call, its colours, groups and lights may change. Of `model` only the size
-  // of the off-screen buffer is written. Errors: unavailable.
+  // `model` must be the same model at every call, its colours, groups and lights may change. Of `model` only what
+  // concerns the quality of pictures is written. Errors: unavailable.
   Status draw(mjModel& model, mjData& shown, const View& view, Image& out);
 
  private:
   Status prepare(mjModel& model, int width, int height);
   void forget();
 
+  bool fine_;
   std::unique_ptr<OffscreenGl> gl_;
   mjvScene scene_{};
   mjrContext context_{};

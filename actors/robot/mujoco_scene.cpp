@@ -6,7 +6,7 @@
 namespace drover::robot {
 namespace {
 
-constexpr int rays_across = 9;  // of the grid of rays over one object
+constexpr int rays_across = 17;  // of the grid of rays over one object
 constexpr int group_shown_max = 2;
 
 Vec3 vec(const mjtNum* v) {
@@ -74,19 +74,26 @@ MujocoScene::MujocoScene(const mjModel& m, int robot_root) {
   add_bodies(m, false);
   add_sites(m);
   item_of_geom_.assign(static_cast<size_t>(m.ngeom), -1);
-  for (int g = 0; g < m.ngeom; ++g) {
-    int body = m.geom_bodyid[g];
-    while (body != 0 && text(mj_id2name(&m, mjOBJ_BODY, body)).empty()) body = m.body_parentid[body];
-    const std::string_view name = text(mj_id2name(&m, mjOBJ_GEOM, g));
-    int& item = item_of_geom_[static_cast<size_t>(g)];
-    for (size_t i = 0; i < items_.size(); ++i) {
-      const Item& one = items_[i];
-      if (one.body != body) continue;
-      const bool claimed = one.site >= 0 && name.starts_with(one.name) && name.substr(one.name.size()).starts_with("_");
-      if (one.site < 0 || claimed) item = static_cast<int>(i);  // sites come last: they win
-    }
-    if (item >= 0 && items_[static_cast<size_t>(item)].is_object) items_[static_cast<size_t>(item)].geoms.push_back(g);
-  }
+  for (int g = 0; g < m.ngeom; ++g) claim_geom(m, g);
+  for (Item& item : items_)
+    if (item.faces.empty()) item.faces = item.geoms;
+}
+
+void MujocoScene::claim_geom(const mjModel& m, int g) {
+  int body = m.geom_bodyid[g];
+  while (body != 0 && text(mj_id2name(&m, mjOBJ_BODY, body)).empty()) body = m.body_parentid[body];
+  const std::string_view name = text(mj_id2name(&m, mjOBJ_GEOM, g));
+  const auto named_after = [&name](const Item& item) {
+    return name.starts_with(item.name) && name.substr(item.name.size()).starts_with("_");
+  };
+  Item* owner = nullptr;
+  for (Item& item : items_)  // sites come last: they win
+    if (item.body == body && (item.site < 0 || named_after(item))) owner = &item;
+  if (owner == nullptr) return;
+  item_of_geom_[static_cast<size_t>(g)] = static_cast<int>(owner - items_.data());
+  if (!owner->is_object) return;
+  owner->geoms.push_back(g);
+  if (named_after(*owner)) owner->faces.push_back(g);
 }
 
 std::string_view MujocoScene::name_of_body(const mjModel& m, int body) const {
@@ -103,7 +110,7 @@ void MujocoScene::add_bodies(const mjModel& m, bool robot) {
     const std::string_view name = text(mj_id2name(&m, mjOBJ_BODY, b));
     if (name.empty() || (robot_body_[static_cast<size_t>(b)] != 0) != robot) continue;
     const bool moves = m.body_weldid[b] != 0;
-    items_.push_back({name, name_of_body(m, m.body_parentid[b]), b, -1, moves && !robot, {}});
+    items_.push_back({name, name_of_body(m, m.body_parentid[b]), b, -1, moves && !robot, {}, {}});
   }
 }
 
@@ -113,7 +120,7 @@ void MujocoScene::add_sites(const mjModel& m) {
     const int body = m.site_bodyid[s];
     if (name.empty()) continue;
     const bool robot = robot_body_[static_cast<size_t>(body)] != 0;
-    items_.push_back({name, name_of_body(m, body), body, s, !robot, {}});
+    items_.push_back({name, name_of_body(m, body), body, s, !robot, {}, {}});
   }
 }
 
@@ -134,14 +141,14 @@ void MujocoScene::frames(const mjModel& m, const mjData& shown, std::vector<Scen
 // share that hits something else before, or lies outside of a square picture.
 double MujocoScene::occluded(const mjModel& m, const mjData& d, const Item& item) const {
   std::vector<int> own, others;
-  for (const int g : item.geoms)
+  for (const int g : item.faces)
     if (opaque(m, g)) own.push_back(g);
   if (own.empty() || m.ncam == 0) return 0;
   const Ball ball = around(m, d, own);
   const Vec3 eye = vec(d.cam_xpos), axis = ball.centre - eye;
   const Mat3 camera = mat(d.cam_xmat);
   for (int g = 0; g < m.ngeom; ++g) {
-    if (!opaque(m, g) || std::find(own.begin(), own.end(), g) != own.end()) continue;
+    if (!opaque(m, g) || std::find(item.geoms.begin(), item.geoms.end(), g) != item.geoms.end()) continue;
     const Vec3 to = vec(d.geom_xpos + 3 * g) - eye;
     const Vec3 off = to - (dot(to, axis) / dot(axis, axis)) * axis;
     if (norm(off) <= m.geom_rbound[g] + ball.radius) others.push_back(g);

@@ -3,7 +3,9 @@
 //
 // Frames: every named body, the robot's first, then every named site that is not on the robot (a handle on a drawer).
 // Objects are bodies that move and are not the robot's, and those sites. A site named NAME stands for the geoms of its
-// body whose names begin with "NAME_". No graphics is used: occlusion is found by rays to primitive shapes.
+// body whose names begin with "NAME_"; a body NAME is looked for by its geoms NAME_*, or all where none is so named (a
+// drawer by its front, not by what is in the cabinet). No graphics is used: occlusion is found by rays to primitive
+// shapes.
 #pragma once
 
 #include <mujoco/mujoco.h>
@@ -33,11 +35,13 @@ class MujocoScene {
     int body = 0;
     int site = -1;  // -1: the body itself
     bool is_object = false;
-    std::vector<int> geoms;  // of an object
+    std::vector<int> geoms;  // of an object: all
+    std::vector<int> faces;  // those it is looked for by
   };
   std::string_view name_of_body(const mjModel& model, int body) const;
   void add_bodies(const mjModel& model, bool robot);
   void add_sites(const mjModel& model);
+  void claim_geom(const mjModel& model, int geom);
   double occluded(const mjModel& model, const mjData& shown, const Item& item) const;
 
   std::vector<char> robot_body_;

@@ -183,7 +183,7 @@ class MujocoWorld final : public World {
   mutable bool shown_fresh_ = false, scene_fresh_ = false, contacts_fresh_ = false;
   mutable std::vector<SceneFrame> scene_;
   mutable std::vector<Contact> contacts_;
-  MujocoRenderer renderer_;
+  MujocoRenderer renderer_{false}, fine_renderer_{true};
 };
 
 Status MujocoWorld::reset(uint64_t seed, std::string_view condition_set) {
@@ -324,7 +324,8 @@ Status MujocoWorld::render(const ViewRequest& view, Image& out) {
     return fail(Errc::invalid_argument, "view", "width and height must be 1.." + fmt::to_string(view_pixels_max));
   const auto index = static_cast<int>(camera - all.begin());
   p_.task->dress(*p_.model);
-  DROVER_TRY(renderer_.draw(*p_.model, shown(), {index, view.width, view.height, view.fine}, out));
+  MujocoRenderer& renderer = view.fine ? fine_renderer_ : renderer_;
+  DROVER_TRY(renderer.draw(*p_.model, shown(), {index, view.width, view.height}, out));
   add_camera_noise(out, condition_.number("camera_noise"), {condition_.seed, frame_, static_cast<uint64_t>(index)});
   return {};
 }
@@ -360,9 +361,18 @@ Result<int> find_id(const mjModel& model, mjtObj type, const std::string& name) 
 }
 
 Result<std::unique_ptr<MujocoTask>> make_mujoco_task(const WorldConfig& config, const mjModel& model) {
-  if (config.task == "drawer_vase") return make_drawer_vase_task(config, model);
+  using Maker = Result<std::unique_ptr<MujocoTask>> (*)(const WorldConfig&, const mjModel&);
+  constexpr std::pair<std::string_view, Maker> tasks[] = {
+      {"drawer_vase", make_drawer_vase_task},
+      {"dish_place", make_dish_place_task},
+  };
+  std::string known;
+  for (const auto& [name, make] : tasks) {
+    if (config.task == name) return make(config, model);
+    known.append(known.empty() ? "" : ", ").append(name);
+  }
   return fail(Errc::not_found, config.name + "/task",
-              "this build knows no task '" + config.task + "'; known: drawer_vase");
+              "this build knows no task '" + config.task + "'; known: " + known);
 }
 
 Result<MujocoWorlds> MujocoWorlds::load(const std::string& folder, const MujocoOptions& options) {
