@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "actors/capture/recording.hpp"
+#include "actors/datapack/portable_artifacts.hpp"
 #include "messages/bytes.hpp"
 #include "messages/datapack.hpp"
 #include "messages/episode.hpp"
@@ -23,9 +25,12 @@ struct EnergyResult {
   double total_J = 0;
   std::map<std::string, double> per_joint_J;  // measured_power: what no joint accounts for is under "unattributed"
   std::map<std::string, double> per_skill_J;  // skill name -> J
-  std::optional<double> supply_J;             // measured at the supply, where the log has it
-  std::optional<double> joint_work_J;         // sum of abs(torque*velocity) integrals, where the log has them
-  double peak_W = 0;                          // of the power that total_J integrates
+  std::map<std::string, double> per_limb_J;   // recordings only, as are the two below
+  std::map<std::string, double> per_effector_J;
+  std::optional<double> copper_loss_J;  // beside the total, never in it
+  std::optional<double> supply_J;       // measured at the supply, where the log has it
+  std::optional<double> joint_work_J;   // sum of abs(torque*velocity) integrals, where the log has them
+  double peak_W = 0;                    // of the power that total_J integrates
   double integrated_s = 0;
   double not_integrated_s = 0;  // gaps inside the episode
   std::string note;
@@ -36,7 +41,7 @@ struct MotionStep {
   std::string name;
   double start_s = 0;  // from the episode's start
   double end_s = 0;
-  std::string outcome;  // success | failure
+  std::string outcome;  // success | failure | recovered | unknown
   double energy_J = 0;
 };
 
@@ -53,6 +58,22 @@ enum class CutReason : uint8_t {
 };
 std::string_view cut_reason_name(CutReason reason) noexcept;
 
+// What only a recording knows of its episode.
+struct RecordedOrigin {
+  struct Manoeuvre {
+    std::string name;
+    std::string kind;    // skill | retry | recovery
+    std::string reason;  // of a failure
+  };
+  std::string world;
+  std::string policy;
+  RecordedCondition condition;
+  std::string template_name;  // success | failure | recovered | mixed; empty in a prefix
+  std::string failure_reason;
+  uint64_t state_hash = 0;
+  std::vector<Manoeuvre> manoeuvres;  // of the steps, in their order; a last step without one was still open
+};
+
 struct CapturedEpisode {
   Episode header;  // blobs empty: the store makes them from `slice`
   uint64_t ordinal = 0;
@@ -67,8 +88,11 @@ struct CapturedEpisode {
   std::map<std::string, uint64_t> event_rows;    // kind -> samples during which the condition held
   EnergyResult energy;
   std::vector<MotionStep> steps;
-  Bytes slice;             // the raw bytes of this episode in the format of the source
-  std::string slice_name;  // "<episode id>.csv" or ".mcap"
+  bool safety_violated = false;          // something that must not break broke; recordings only, logs have events
+  std::optional<RecordedOrigin> origin;  // recordings only
+  datapack::PortableArtifacts portable;  // empty where there is no material
+  Bytes slice;                           // the raw bytes of this episode in the format of the source
+  std::string slice_name;                // "<episode id>.csv" or ".mcap"
   std::string slice_media_type;
 };
 

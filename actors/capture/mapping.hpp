@@ -58,7 +58,8 @@ struct Condition {
   bool holds(std::string_view reading) const noexcept { return (reading == text) == (op == Op::text_eq); }
 };
 
-enum class LogFormat : uint8_t { csv, mcap };
+// `recording` is built in: no mapping file can name it.
+enum class LogFormat : uint8_t { csv, mcap, recording };
 enum class Ragged : uint8_t { skip, pad, damage };
 enum class Blank : uint8_t { missing, zero, previous };
 enum class Backward : uint8_t { cut, skip, clamp };

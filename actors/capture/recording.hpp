@@ -150,10 +150,10 @@ struct RecordedEnergy {
 struct RecordingEnd {
   double duration_s = 0;
   bool complete = true;  // false: the episode was stopped from outside; stop_reason says why, the rest is what it was
-  std::string stop_reason;
+  std::string stop_reason = {};
   std::string outcome = "unknown";  // success | failure | recovered | unknown
-  std::string template_name;        // success | failure | recovered | mixed
-  std::string failure_reason;
+  std::string template_name = {};   // success | failure | recovered | mixed
+  std::string failure_reason = {};
   double units = 0;
   double attempts = 1;
   double errors = 0;

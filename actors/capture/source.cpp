@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "actors/capture/recording_reader.hpp"
 #include "actors/capture/source_impl.hpp"
 #include "actors/capture/text.hpp"
 #include "storage/mcap/reader.hpp"
@@ -118,6 +119,7 @@ Result<std::shared_ptr<const Mapping>> choose_mapping(const std::string& name,
                                                       const std::shared_ptr<const ByteSource>& file,
                                                       const std::vector<std::shared_ptr<const Mapping>>& mappings) {
   DROVER_ASSIGN(const Look look, look_at(name, *file));
+  if (look == Look::mcap && is_recording(*file)) return recording_mapping();  // it says of itself all there is to say
   std::optional<McapProbe> probe;
   if (look == Look::mcap) probe = probe_mcap(file);
   std::shared_ptr<const Mapping> best;
@@ -155,9 +157,16 @@ Result<std::unique_ptr<LogSource>> open_log(const std::string& name, std::shared
   if (file->size() > options.source_bytes_max)
     return fail(Errc::too_large, printable(name),
                 std::to_string(file->size()) + " bytes; the bound is " + std::to_string(options.source_bytes_max));
-  const bool is_mcap = mapping->format == LogFormat::mcap;
   SourceInput input{name, std::move(file), hash, std::move(mapping), std::move(options)};
-  return is_mcap ? open_mcap(std::move(input)) : open_csv(std::move(input));
+  switch (input.mapping->format) {
+    case LogFormat::recording:
+      return open_recording(std::move(input));
+    case LogFormat::mcap:
+      return open_mcap(std::move(input));
+    case LogFormat::csv:
+      break;
+  }
+  return open_csv(std::move(input));
 }
 
 Result<std::unique_ptr<LogSource>> open_log(const std::string& name, std::shared_ptr<const ByteSource> file,

@@ -1,4 +1,4 @@
-// The two kinds of LogSource; internal to this folder.
+// The three kinds of LogSource; internal to this folder.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,10 @@ struct SourceInput {
 
 Result<std::unique_ptr<LogSource>> open_csv(SourceInput input);
 Result<std::unique_ptr<LogSource>> open_mcap(SourceInput input);
+Result<std::unique_ptr<LogSource>> open_recording(SourceInput input);
+
+// Built in: kind "drover_recording".
+std::shared_ptr<const Mapping> recording_mapping();
 
 // By the file's name: the generator's files all start with this.
 inline bool named_generated(std::string_view name) noexcept {

@@ -1,6 +1,7 @@
 #include "actors/capture/value.hpp"
 
 #include "actors/datapack/captured_facts.hpp"
+#include "actors/datapack/portable_artifacts.hpp"
 
 namespace drover::capture {
 std::string outcome_of(const CapturedEpisode& captured) {
@@ -14,6 +15,8 @@ Result<ValuedEpisode> value_episode(const CapturedEpisode& captured, std::vector
   ValuedEpisode valued;
   DROVER_ASSIGN(auto built, datapack::build_datapack(datapack::facts_of(captured), baseline, preset));
   valued.pack = std::move(built.pack);
+  datapack::attach_portable(captured.portable, valued.pack);
+  DROVER_TRY(validate(valued.pack));
   valued.next_baseline = built.next_state;
   valued.episode = captured.header;
   valued.episode.blobs = std::move(blobs);
