@@ -70,6 +70,12 @@ Vec3 PlaybookManoeuvres::place(const std::string& name) const {
   return found == things_.end() ? home_m_ : found->second.place_m;
 }
 
+bool PlaybookManoeuvres::knows(const std::string& name) const {
+  if (name.empty() || name == "here" || name == "really" || name == "home") return true;
+  const auto found = things_.find(name);
+  return found != things_.end() && found->second.known;
+}
+
 Vec3 PlaybookManoeuvres::destination(const PlayLeg& leg, const Walk& walk, const Observation& now) const {
   Vec3 offset = leg.offset_m;
   offset[0] += leg.reaches * kind_.reach_m;
@@ -134,6 +140,8 @@ bool PlaybookManoeuvres::holds(const PlayCheck& check, const Walk& walk, const O
 std::optional<std::string> PlaybookManoeuvres::guard(const Walk& walk, const Observation& now) const {
   const PlayManoeuvre* manoeuvre = book_.manoeuvre(walk.node->manoeuvre);
   if (manoeuvre == nullptr) return "unknown_manoeuvre";
+  if (const PlayLeg* at = leg(walk); at != nullptr && !(knows(at->at) && knows(at->from) && knows(at->to)))
+    return "place_unknown";
   for (const PlayCheck& check : manoeuvre->stop_if)
     if (holds(check, walk, now)) return check.says;
   return std::nullopt;

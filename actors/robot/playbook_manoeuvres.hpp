@@ -38,6 +38,7 @@ class PlaybookManoeuvres final : public Manoeuvres {
 
   const PlayLeg* leg(const Walk& walk) const;
   Vec3 place(const std::string& name) const;
+  bool knows(const std::string& name) const;
   Vec3 destination(const PlayLeg& leg, const Walk& walk, const Observation& now) const;
   double finger_target(const PlayLeg& leg, const Walk& walk) const;
   bool holds(const PlayCheck& check, const Walk& walk, const Observation& now) const;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "actors/robot/skill_graph.hpp"
@@ -38,6 +39,8 @@ class Policy {
   virtual void stop(double time_s, const std::string& reason) = 0;
   virtual const std::vector<SkillSpan>& trace() const = 0;
   virtual const std::vector<WorldEvent>& events() const = 0;
+  // The name of a skill it may run, also before that is in the trace; empty: none of its own.
+  virtual std::string_view skill_name(int64_t /*skill_id*/) const { return {}; }
 };
 
 }  // namespace drover::robot

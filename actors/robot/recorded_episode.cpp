@@ -229,7 +229,8 @@ Status RecordedEpisode::take_skills(const Action& action) {
   skill_open_ = true;
   capture::RecordedSkill begin;
   begin.skill_id = action.skill_id;
-  begin.name = datapack::skill_name(action.skill_id);
+  begin.name = policy_.skill_name(action.skill_id);
+  if (begin.name.empty()) begin.name = datapack::skill_name(action.skill_id);
   begin.start_s = begin.end_s = begun_s;
   return file_->recorder().skill_begin(begin);
 }

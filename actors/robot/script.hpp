@@ -26,6 +26,7 @@ class ScriptedSkills final : public Policy {
   void stop(double time_s, const std::string& reason) override;
   const std::vector<SkillSpan>& trace() const override { return trace_; }
   const std::vector<WorldEvent>& events() const override { return events_; }
+  std::string_view skill_name(int64_t skill_id) const override { return graph_.skill_name(skill_id); }
 
  private:
   const SkillNode& node() const { return graph_.node(at_); }

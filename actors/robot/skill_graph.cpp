@@ -133,4 +133,10 @@ size_t SkillGraph::after(size_t index, std::string_view outcome) const {
   return it == nodes_[index].next.end() ? abort : it->second;
 }
 
+std::string_view SkillGraph::skill_name(int64_t skill_id) const {
+  for (const SkillNode& node : nodes_)
+    if (node.skill_id == skill_id) return node.skill;
+  return {};
+}
+
 }  // namespace drover::robot

@@ -48,6 +48,8 @@ class SkillGraph {
   const Playbook& playbook() const { return playbook_; }
   // An outcome without an edge aborts.
   size_t after(size_t index, std::string_view outcome) const;
+  // As its nodes name it; empty: no node runs it.
+  std::string_view skill_name(int64_t skill_id) const;
 
  private:
   std::vector<SkillNode> nodes_;
