@@ -1,11 +1,15 @@
 #include "actors/capture/capture_actor.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
+#include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -39,6 +43,11 @@ namespace {
 constexpr std::string_view spool_prefix = "spool/";
 constexpr std::string_view baseline_prefix = "baseline/";
 
+FileStat stat_of(std::string name, const struct stat& facts) {
+  return {std::move(name), static_cast<uint64_t>(facts.st_size),
+          facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec};
+}
+
 // Regular files of a folder. Errors: io, not_found.
 Result<std::vector<FileStat>> list_folder(const std::string& folder, size_t files_max) {
   std::vector<FileStat> files;
@@ -48,8 +57,7 @@ Result<std::vector<FileStat>> list_folder(const std::string& folder, size_t file
   for (const auto& entry : entries) {
     struct stat facts {};
     if (::stat(entry.path().c_str(), &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
-    files.push_back({entry.path().filename().string(), static_cast<uint64_t>(facts.st_size),
-                     facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec});
+    files.push_back(stat_of(entry.path().filename().string(), facts));
     if (files.size() > 64 * files_max) break;
   }
   return files;
@@ -127,8 +135,27 @@ struct CaptureState {
     }
     folder_alarm.clear();
     spool.poll(std::move(*listing));
+    for (const SpoolMark& settled : spool.settled()) tidy(settled);  // left by a life that ended before it could
     ++facts.polls;
     if (!source) next_file();
+  }
+
+  // In a folder of our own: what is stored durably is deleted, what was set aside is renamed. Only the very file that
+  // the mark is about.
+  void tidy(const SpoolMark& settled) {
+    if (!config.spool.remove_done || settled.state == MarkState::taking) return;
+    const std::string path = config.folder + "/" + settled.file.name;
+    struct stat now {};
+    if (::lstat(path.c_str(), &now) != 0 || !(stat_of(settled.file.name, now) == settled.file)) return;
+    const bool done = settled.state == MarkState::done;
+    const std::string aside = path + std::string(set_aside_suffix);
+    const int failed = done ? ::unlink(path.c_str()) : ::rename(path.c_str(), aside.c_str());
+    if (failed != 0) {
+      env->log(LogLevel::warn, "capture.file_not_removed file=" + log_value(settled.file.name) +
+                                   " reason=" + log_value(std::strerror(errno)));
+    } else if (done) {
+      ++facts.files_removed;
+    }
   }
 
   void next_file() {
@@ -221,10 +248,17 @@ struct CaptureState {
       }
       add_episode(batch, **episode);
     }
-    batch.mark = batch.last ? Spool::finished(batch.mark) : batch.mark;
+    if (batch.last) batch.mark = end_mark(batch.mark);
     batch.store.marks.push_back(stored(batch.mark));
     if (batch.last && source->report().damage) note_damage(batch);
     request_store(std::move(batch));
+  }
+
+  // A damaged file that gave nothing at all is not done: it is set aside, with the damage as the reason.
+  SpoolMark end_mark(const SpoolMark& last) const {
+    const SourceReport& report = source->report();
+    if (!report.damage || report.episodes > 0) return Spool::finished(last);
+    return Spool::rejected(last, "nothing of it can be read: " + report.damage->what);
   }
 
   void note_damage(Batch& batch) const {
@@ -317,6 +351,7 @@ struct CaptureState {
     if (done.state == MarkState::done) ++facts.files_done;
     if (done.state == MarkState::duplicate) ++facts.files_duplicate;
     if (done.state == MarkState::quarantined) ++facts.files_quarantined;
+    tidy(done);
   }
 
   void refused(Batch& batch, const Error& error) {

@@ -51,7 +51,8 @@ struct CaptureFacts {
   uint64_t files_done = 0;
   uint64_t files_duplicate = 0;
   uint64_t files_quarantined = 0;
-  uint64_t episodes = 0;  // stored since the actor started
+  uint64_t files_removed = 0;  // done, in a folder of our own
+  uint64_t episodes = 0;       // stored since the actor started
   uint64_t rows = 0;
   uint64_t slice_bytes = 0;
 };

@@ -11,7 +11,7 @@ namespace {
 constexpr int mark_version = 1;
 constexpr size_t mark_bytes_max = 64 << 10;
 
-bool settled(MarkState state) noexcept {
+bool is_settled(MarkState state) noexcept {
   return state != MarkState::taking;
 }
 
@@ -93,9 +93,13 @@ bool Spool::ignored(std::string_view name) const {
 void Spool::poll(std::vector<FileStat> listing) {
   ++polls_;
   // Settled files leave first, or a folder that is never emptied would hide new ones behind files_max.
+  settled_.clear();
   std::erase_if(listing, [&](const FileStat& file) {
+    if (ignored(file.name)) return true;
     const SpoolMark* mark = latest(file);
-    return ignored(file.name) || (mark != nullptr && settled(mark->state));
+    if (mark == nullptr || !is_settled(mark->state)) return false;
+    if (config_.remove_done) settled_.push_back(*mark);
+    return true;
   });
   std::sort(listing.begin(), listing.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   if (listing.size() > config_.files_max) listing.resize(config_.files_max);
@@ -122,7 +126,7 @@ std::optional<FileStat> Spool::next() const {
   for (const auto& [name, seen] : seen_) {
     if (seen.stable < config_.stable_polls) continue;
     if (const auto rest = resting_.find(name); rest != resting_.end() && polls_ < rest->second) continue;
-    if (const SpoolMark* mark = latest(seen.file); mark != nullptr && settled(mark->state)) continue;
+    if (const SpoolMark* mark = latest(seen.file); mark != nullptr && is_settled(mark->state)) continue;
     return seen.file;
   }
   return std::nullopt;
@@ -131,7 +135,7 @@ std::optional<FileStat> Spool::next() const {
 size_t Spool::waiting_count() const {
   return static_cast<size_t>(std::count_if(seen_.begin(), seen_.end(), [&](const auto& item) {
     const SpoolMark* mark = latest(item.second.file);
-    return mark == nullptr || !settled(mark->state);
+    return mark == nullptr || !is_settled(mark->state);
   }));
 }
 
@@ -154,7 +158,7 @@ Spool::Start Spool::start(const FileStat& file, const Hash& hash, const std::opt
     start.mark = known->second;
     start.mark.file = file;  // the same content was touched or copied again: only its time is new
   }
-  if (settled(start.mark.state)) return start;
+  if (is_settled(start.mark.state)) return start;
   const auto [begin, end] = keys_.equal_range(file.name);
   for (auto it = begin; it != end; ++it) {
     const SpoolMark& mark = marks_.at(it->second);

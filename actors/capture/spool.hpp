@@ -22,14 +22,26 @@
 
 namespace drover::capture {
 
+inline constexpr std::string_view set_aside_suffix = ".set_aside";
+
 struct SpoolConfig {
   uint32_t stable_polls = 2;    // looks with equal size and time before a file counts as complete; 1: files are renamed
                                 // into the folder in one step. 1 .. 1000
   bool skip_duplicates = true;  // the same content under another name is noted, not captured again
   uint32_t attempts_max = 3;    // failures without progress before quarantine; 1 .. 100
   size_t files_max = 100'000;   // unsettled ones of the folder; further ones (in name order) wait
-  std::vector<std::string> ignored_suffixes = {".part", ".partial", ".tmp",         ".temp", ".crdownload",
-                                               ".swp",  "~",        "metadata.yaml"};  // the last: rosbag2's index
+  std::vector<std::string> ignored_suffixes = {".part",
+                                               ".partial",
+                                               ".tmp",
+                                               ".temp",
+                                               ".crdownload",
+                                               ".swp",
+                                               "~",
+                                               "metadata.yaml",  // the last: rosbag2's index
+                                               std::string(set_aside_suffix)};
+  // For a folder of the product's own: a file is deleted once its episodes are stored durably, and one that was set
+  // aside (quarantined, duplicate) gets set_aside_suffix. Off for folders of others: nothing there is ever touched.
+  bool remove_done = false;
 };
 
 struct FileStat {
@@ -95,6 +107,8 @@ class Spool {
   // of that name.
   bool forgive(std::string_view name);
 
+  // Marks of the files of the last look that are settled: what remove_done has to tidy up after a crash.
+  const std::vector<SpoolMark>& settled() const noexcept { return settled_; }
   std::vector<SpoolMark> marks() const;  // by key
   size_t waiting_count() const;          // files that are ready or still settling
   uint64_t polls() const noexcept { return polls_; }
@@ -109,7 +123,8 @@ class Spool {
 
   SpoolConfig config_;
   uint64_t polls_ = 0;
-  std::map<std::string, Seen> seen_;                           // by name
+  std::map<std::string, Seen> seen_;  // by name
+  std::vector<SpoolMark> settled_;
   std::map<std::string, SpoolMark> marks_;                     // by key
   std::multimap<std::string, std::string, std::less<>> keys_;  // name -> key
   std::map<std::string, uint64_t> resting_;                    // name -> look from which it is offered again
