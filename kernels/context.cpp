@@ -1,11 +1,10 @@
 // Context: the choice of instruction set, made once from what the processor says.
 #include "kernels/context.hpp"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <system_error>
 
+#include "kernels/cuda/driver.hpp"
 #include "kernels/simd.hpp"
 #include "kernels/team.hpp"
 
@@ -42,14 +41,6 @@ const SimdOps& ops_of(Isa isa) {
   return simd_portable;
 }
 
-// Whether a CUDA driver could be loaded at all; the kernels never link it.
-bool cuda_driver_present() {
-  void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (driver == nullptr) return false;
-  dlclose(driver);
-  return true;
-}
-
 }  // namespace
 
 std::string_view isa_name(Isa isa) noexcept {
@@ -83,11 +74,33 @@ Result<std::unique_ptr<Context>> Context::make(const ContextOptions& options) {
   }
   const uint32_t machine = std::clamp(std::thread::hardware_concurrency(), 1u, threads_max);
   const uint32_t threads = options.threads == 0 ? machine : options.threads;
+  std::unique_ptr<Context> out;
   try {
-    return std::unique_ptr<Context>(new Context(isa, ops_of(isa), std::make_unique<Team>(threads)));
+    out.reset(new Context(isa, ops_of(isa), std::make_unique<Team>(threads)));
   } catch (const std::system_error& error) {
     return fail(Errc::unavailable, "kernels.threads", error.what());
   }
+  DROVER_TRY(out->choose_backend(options));
+  return out;
+}
+
+Status Context::choose_backend(const ContextOptions& options) {
+  const Backend wanted = options.backend.value_or(options.isa ? Backend::cpu : Backend::cuda);
+  if (wanted == Backend::cpu) {
+    no_device_ = "CUDA not asked for";
+    return {};
+  }
+  if (options.device != nullptr) {
+    device_ = options.device;
+  } else if (auto found = cuda::open_device(); found) {
+    device_ = std::move(*found);
+  } else if (options.backend) {
+    return fail(Errc::unavailable, "kernels.backend", found.error().what);
+  } else {
+    no_device_ = found.error().what;
+  }
+  if (device_ != nullptr) precision_ = options.precision;
+  return {};
 }
 
 Context::Context(Isa isa, const SimdOps& ops, std::unique_ptr<Team> team)
@@ -100,8 +113,11 @@ uint32_t Context::threads() const noexcept {
 
 std::string Context::description() const {
   const uint32_t n = threads();
-  return "kernels: cpu " + std::string(isa_name(isa_)) + ", " + std::to_string(n) + (n == 1 ? " thread" : " threads") +
-         (cuda_driver_present() ? "; CUDA driver present, this build has no CUDA kernels" : "; no CUDA driver");
+  std::string cpu = "cpu " + std::string(isa_name(isa_)) + ", " + std::to_string(n) + (n == 1 ? " thread" : " threads");
+  if (device_ == nullptr) return "kernels: " + cpu + "; " + no_device_;
+  const cuda::DeviceInfo& device = device_->info();
+  return "kernels: cuda " + device.name + ", " + std::to_string(device.processors) + " processors, " +
+         (precision_ == Precision::bf16 ? "bf16" : "float32") + "; else " + cpu;
 }
 
 }  // namespace drover::kernels

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "kernels/cuda/models.hpp"
 #include "kernels/seeded.hpp"
 #include "kernels/team.hpp"
 
@@ -59,6 +60,10 @@ Result<MlpPolicy> MlpPolicy::make(const Context& context, const Weights& weights
     out.layers_.emplace_back(context.ops(), weight->values, bias->values);
     out.widest_ = std::max(out.widest_, out.layers_.back().out_padded());
   }
+  if (context.device() != nullptr) {
+    const auto element = context.precision() == Precision::bf16 ? cuda::Element::bf16 : cuda::Element::f32;
+    DROVER_ASSIGN(out.device_, cuda::DeviceMlp::make(context.device(), element, out.shape_, weights));
+  }
   return out;
 }
 
@@ -86,9 +91,20 @@ Status MlpPolicy::run(const Context& context, std::span<const float> observation
                 std::to_string(observations.size()) + " values in and " + std::to_string(actions.size()) + " out");
   }
   if (!all_finite(observations)) return fail(Errc::invalid_argument, "mlp.observations", "a value is not finite");
+  if (observations.empty()) return {};
+  if (device_ != nullptr) {
+    DROVER_TRY(device_->run(observations, actions));
+  } else {
+    run_cpu(context, observations, actions);
+  }
+  if (!all_finite(actions)) return fail(Errc::internal, "mlp.actions", "the sums overflowed: weights are too large");
+  return {};
+}
+
+void MlpPolicy::run_cpu(const Context& context, std::span<const float> observations, std::span<float> actions) const {
+  const size_t in = shape_.widths.front(), out = shape_.widths.back();
   const size_t rows = observations.size() / in;
   const size_t blocks = (rows + block_rows - 1) / block_rows;
-  if (blocks == 0) return {};
   const auto ranks = static_cast<uint32_t>(std::min<size_t>(context.threads(), blocks));
   const size_t scratch_floats = 2 * block_rows * widest_;
   Team& team = context.team();
@@ -98,8 +114,6 @@ Status MlpPolicy::run(const Context& context, std::span<const float> observation
     run_rows(context.ops(), observations.subspan(first * in, (last - first) * in),
              actions.subspan(first * out, (last - first) * out), team.scratch() + rank * scratch_floats);
   });
-  if (!all_finite(actions)) return fail(Errc::internal, "mlp.actions", "the sums overflowed: weights are too large");
-  return {};
 }
 
 Result<Weights> seeded_mlp_weights(const MlpShape& shape, uint64_t seed) {

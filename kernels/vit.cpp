@@ -11,8 +11,10 @@
 #include <cmath>
 #include <string>
 
+#include "kernels/cuda/models.hpp"
 #include "kernels/seeded.hpp"
 #include "kernels/team.hpp"
+#include "kernels/vit_input.hpp"
 
 namespace drover::kernels {
 namespace {
@@ -116,13 +118,20 @@ Result<VitEncoder> VitEncoder::make(const Context& context, const Weights& weigh
       t * s.dim + t * padded(std::max<size_t>(s.dim, s.patch_values())) + t * out.wide_stride() + 4 * packed;
   out.slot_floats_ = padded(out.slot_floats_);
   out.score_floats_ = attention_rows * padded(t);
+  if (context.device() != nullptr) DROVER_TRY(out.take_device(context, weights));
   return out;
 }
 
-// The patch layer with the input's scaling folded in: frames enter it as v - 128.
-//   W ((v / 255 - m) / s) + b  =  (W / (255 s)) (v - 128)  +  b + W ((128 / 255 - m) / s)
-Status VitEncoder::take_input(const Context& context, const Weights& weights) {
-  const VitShape& s = shape_;
+Status VitEncoder::take_device(const Context& context, const Weights& weights) {
+  DROVER_ASSIGN(const FoldedPatch patch, fold_input(shape_, weights));
+  const auto element = context.precision() == Precision::bf16 ? cuda::Element::bf16 : cuda::Element::f32;
+  auto made = cuda::DeviceVit::make(context.device(), element, shape_, weights, patch);
+  if (!made && made.error().code != Errc::unavailable) return tl::unexpected(made.error());
+  if (made) device_ = std::move(*made);
+  return {};
+}
+
+Result<FoldedPatch> fold_input(const VitShape& s, const Weights& weights) {
   const auto k = static_cast<uint32_t>(s.patch_values());
   DROVER_ASSIGN(const Tensor* mean, weights.tensor_of("input.mean", {3}));
   DROVER_ASSIGN(const Tensor* deviation, weights.tensor_of("input.std", {3}));
@@ -131,18 +140,23 @@ Status VitEncoder::take_input(const Context& context, const Weights& weights) {
   if (!std::all_of(deviation->values.begin(), deviation->values.end(), [](float x) { return x >= 1e-6f; })) {
     return fail(Errc::invalid_argument, "weights.tensor.input.std", "not at least 1e-6");
   }
-  std::vector<float> scaled(weight->values.size()), moved(s.dim);
+  FoldedPatch out{std::vector<float>(weight->values.size()), std::vector<float>(s.dim)};
   for (size_t o = 0; o < s.dim; ++o) {
     double sum = bias->values[o];
     for (size_t i = 0; i < k; ++i) {
       const double w = weight->values[o * k + i], m = mean->values[i % 3], d = deviation->values[i % 3];
-      scaled[o * k + i] = static_cast<float>(w / (255.0 * d));
+      out.weight[o * k + i] = static_cast<float>(w / (255.0 * d));
       sum += w * ((128.0 / 255.0 - m) / d);
     }
-    moved[o] = static_cast<float>(sum);
+    out.bias[o] = static_cast<float>(sum);
   }
-  patch_ = Linear(context.ops(), scaled, moved);
-  DROVER_ASSIGN(position_, aligned_of(weights, "position", {static_cast<uint32_t>(s.tokens()), s.dim}));
+  return out;
+}
+
+Status VitEncoder::take_input(const Context& context, const Weights& weights) {
+  DROVER_ASSIGN(const FoldedPatch patch, fold_input(shape_, weights));
+  patch_ = Linear(context.ops(), patch.weight, patch.bias);
+  DROVER_ASSIGN(position_, aligned_of(weights, "position", {static_cast<uint32_t>(shape_.tokens()), shape_.dim}));
   return {};
 }
 
@@ -281,12 +295,21 @@ void VitEncoder::forward(const Part& part) const {
 
 Status VitEncoder::run(const Context& context, std::span<const uint8_t> rgb, std::span<float> out) const {
   if (context.isa() != isa_) return fail(Errc::invalid_argument, "vit.context", "packed for another instruction set");
-  const size_t frame = shape_.frame_bytes(), batch = rgb.size() / frame, tokens = shape_.tokens();
+  const size_t frame = shape_.frame_bytes(), batch = rgb.size() / frame;
   if (rgb.size() != batch * frame || out.size() != batch * shape_.dim) {
     return fail(Errc::invalid_argument, "vit.batch",
                 std::to_string(rgb.size()) + " bytes in and " + std::to_string(out.size()) + " values out");
   }
   if (batch == 0) return {};
+  DROVER_TRY(device_ != nullptr ? device_->run(rgb, out) : run_cpu(context, rgb, out));
+  if (!std::all_of(out.begin(), out.end(), [](float y) { return std::isfinite(y); })) {
+    return fail(Errc::internal, "vit.out", "the sums overflowed: weights are too large");
+  }
+  return {};
+}
+
+Status VitEncoder::run_cpu(const Context& context, std::span<const uint8_t> rgb, std::span<float> out) const {
+  const size_t frame = shape_.frame_bytes(), batch = rgb.size() / frame, tokens = shape_.tokens();
   const uint32_t threads = context.threads();
   const bool shared = batch < threads;  // threads share a frame, else each takes whole frames
   const auto ranks = static_cast<uint32_t>(shared ? std::min<size_t>(threads, (tokens + 7) / 8) : threads);
@@ -311,9 +334,6 @@ Status VitEncoder::run(const Context& context, std::span<const uint8_t> rgb, std
     Barrier alone(1);
     for (size_t image = next.fetch_add(1); image < batch; image = next.fetch_add(1)) one(image, alone, 0, tokens, 0);
   });
-  if (!std::all_of(out.begin(), out.end(), [](float y) { return std::isfinite(y); })) {
-    return fail(Errc::internal, "vit.out", "the sums overflowed: weights are too large");
-  }
   return {};
 }
 

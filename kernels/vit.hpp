@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,10 @@
 #include "kernels/weights.hpp"
 
 namespace drover::kernels {
+
+namespace cuda {
+class DeviceVit;
+}
 
 struct VitShape {
   uint32_t height = 128;  // of a frame; a multiple of patch
@@ -41,16 +46,22 @@ struct VitShape {
 
 class VitEncoder {
  public:
-  // Packs `weights` for the context's instruction set; they are not needed afterwards. Errors name the parameter or
-  // array that is missing, out of range or misshapen.
+  // Packs `weights` for the context's instruction set and, on the cuda backend, uploads them; they are not needed
+  // afterwards. Errors name the parameter or array that is missing, out of range or misshapen.
   static Result<VitEncoder> make(const Context& context, const Weights& weights);
 
   const VitShape& shape() const noexcept { return shape_; }
   bool trained() const noexcept { return trained_; }
+  // Where run() computes: cpu on the cuda backend too when the device does not take this shape (heads of more than 128
+  // values, more patches than it has room for).
+  Backend backend() const noexcept { return device_ == nullptr ? Backend::cpu : Backend::cuda; }
+  // For arrays in device memory (kernels/cuda/models.hpp); null on the processor.
+  const std::shared_ptr<cuda::DeviceVit>& device() const noexcept { return device_; }
 
   // rgb [batch, height, width, 3] -> out [batch, dim]. invalid_argument for sizes that do not fit or another
-  // instruction set than at make(); internal when the sums overflow (the content of `out` is then unspecified). With
-  // fewer frames than threads, the threads share each frame. Threads: any number may run one encoder.
+  // instruction set than at make(); internal when the sums overflow (the content of `out` is then unspecified);
+  // unavailable when the device failed. With fewer frames than threads, the threads share each frame. Threads: any
+  // number may run one encoder.
   Status run(const Context& context, std::span<const uint8_t> rgb, std::span<float> out) const;
 
  private:
@@ -65,6 +76,7 @@ class VitEncoder {
   struct Part;
 
   Status take_input(const Context& context, const Weights& weights);
+  Status take_device(const Context& context, const Weights& weights);
   Status take_block(const Context& context, const Weights& weights, const std::string& prefix);
   size_t wide_stride() const noexcept { return std::max(3 * size_t{shape_.dim}, size_t{shape_.hidden}); }
   Slot slot_at(float* memory) const;
@@ -74,6 +86,7 @@ class VitEncoder {
   void attend(const Part& part, size_t parity) const;
   void finish_block(const Part& part, const Block& block) const;
   void normalise(const Part& part, const Norm& norm) const;
+  Status run_cpu(const Context& context, std::span<const uint8_t> rgb, std::span<float> out) const;
 
   VitShape shape_;
   bool trained_ = false;
@@ -84,6 +97,7 @@ class VitEncoder {
   AlignedFloats position_;  // [tokens, dim]
   std::vector<Block> blocks_;
   Norm norm_;
+  std::shared_ptr<cuda::DeviceVit> device_;
 };
 
 // Untrained weights of this shape, as seeded_mlp_weights; gains 1, positions within +-0.02, input mean 0.5, std 0.25.

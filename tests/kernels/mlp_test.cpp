@@ -8,56 +8,7 @@
 using namespace drover;
 using namespace drover::kernels;
 using test::Random;
-
-namespace {
-
-double act(double x, Activation kind) {
-  switch (kind) {
-    case Activation::none:
-      return x;
-    case Activation::relu:
-      return std::max(x, 0.0);
-    case Activation::tanh:
-      return std::tanh(x);
-    case Activation::gelu:
-      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
-  }
-  return x;
-}
-
-std::vector<double> reference(const Weights& w, const MlpShape& shape, std::span<const float> input) {
-  std::vector<double> out;
-  const size_t in = shape.widths.front(), layers = shape.widths.size() - 1;
-  for (size_t row = 0; row < input.size() / in; ++row) {
-    std::vector<double> h(input.begin() + static_cast<ptrdiff_t>(row * in),
-                          input.begin() + static_cast<ptrdiff_t>((row + 1) * in));
-    for (size_t l = 0; l < layers; ++l) {
-      const Tensor* weight = w.tensor("layer" + std::to_string(l) + ".weight");
-      const Tensor* bias = w.tensor("layer" + std::to_string(l) + ".bias");
-      std::vector<double> next(shape.widths[l + 1]);
-      for (size_t o = 0; o < next.size(); ++o) {
-        double sum = bias->values[o];
-        for (size_t i = 0; i < h.size(); ++i) sum += double{weight->values[o * h.size() + i]} * h[i];
-        next[o] = act(sum, l + 1 < layers ? shape.hidden : shape.output);
-      }
-      h = next;
-    }
-    out.insert(out.end(), h.begin(), h.end());
-  }
-  return out;
-}
-
-// Random weights, biases too: seeded ones have none.
-Weights random_weights(Random& random, const MlpShape& shape) {
-  auto w = seeded_mlp_weights(shape, random.seed());
-  REQUIRE(w);
-  for (Tensor& t : w->tensors) {
-    for (float& x : t.values) x += random.uniform(-0.1f, 0.1f);
-  }
-  return std::move(*w);
-}
-
-}  // namespace
+using test::random_weights;
 
 TEST_CASE("kernels/mlp: agrees with float64 for random shapes, batches and activations") {
   Random random;
@@ -66,11 +17,7 @@ TEST_CASE("kernels/mlp: agrees with float64 for random shapes, batches and activ
   for (Isa isa : usable_isas()) {
     const auto context = test::context_of(isa, 2);
     for (int round = 0; round < 24; ++round) {
-      MlpShape shape;
-      const size_t layers = random.between(1, 4);
-      for (size_t l = 0; l <= layers; ++l) shape.widths.push_back(static_cast<uint32_t>(random.between(1, 150)));
-      shape.hidden = static_cast<Activation>(random.below(4));
-      shape.output = static_cast<Activation>(random.below(4));
+      const MlpShape shape = test::random_mlp_shape(random);
       const Weights w = random_weights(random, shape);
       const auto policy = MlpPolicy::make(*context, w);
       REQUIRE(policy);
@@ -78,7 +25,7 @@ TEST_CASE("kernels/mlp: agrees with float64 for random shapes, batches and activ
       const auto input = random.floats(batch * shape.widths.front(), -2, 2);
       std::vector<float> got(batch * shape.widths.back(), NAN);
       REQUIRE(policy->run(*context, input, got));
-      const double error = test::relative_error(got, reference(w, shape, input));
+      const double error = relative_error(got, mlp_reference(w, shape, input));
       CAPTURE(isa_name(isa));
       CAPTURE(round);
       CHECK(error < 1e-5);
@@ -103,7 +50,7 @@ TEST_CASE("kernels/mlp: activations over their whole range") {
       std::vector<float> got(input.size());
       REQUIRE(policy->run(*context, input, got));
       for (size_t i = 0; i < input.size(); ++i) {
-        const double want = act(input[i], kind);
+        const double want = activation_reference(input[i], kind);
         CAPTURE(input[i]);
         // gelu is x times a probability that is known to an absolute 1e-7 or so.
         const double scale = std::max(1.0, std::abs(kind == Activation::gelu ? double{input[i]} : want));

@@ -78,7 +78,7 @@ TEST_CASE("kernels/pool: agrees with the float64 definition on random frames of 
       CAPTURE(shape.height);
       CAPTURE(shape.width);
       const auto rgb = random.bytes(shape.bytes() * random.between(1, 3));
-      CHECK(test::relative_error(pooled(*context, rgb, shape), reference(rgb, shape)) < 1e-7);
+      CHECK(relative_error(pooled(*context, rgb, shape), reference(rgb, shape)) < 1e-7);
     }
   }
 }
@@ -116,7 +116,7 @@ TEST_CASE("kernels/pool: never reads past the last frame") {
     for (uint32_t width = 4; width < 70; ++width) {
       const FrameShape shape{5, width};
       const std::vector<uint8_t> rgb = random.bytes(shape.bytes());  // its own allocation: ASan guards the end
-      CHECK(test::relative_error(pooled(*context, rgb, shape), reference(rgb, shape)) < 1e-7);
+      CHECK(relative_error(pooled(*context, rgb, shape), reference(rgb, shape)) < 1e-7);
     }
   }
 }

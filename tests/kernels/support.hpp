@@ -11,6 +11,9 @@
 #include <vector>
 
 #include "kernels/context.hpp"
+#include "kernels/mlp.hpp"
+#include "kernels/reference.hpp"
+#include "kernels/vit.hpp"
 
 // Last, as everywhere: short macro names.
 #include <doctest/doctest.h>
@@ -51,16 +54,48 @@ inline std::unique_ptr<Context> context_of(Isa isa, uint32_t threads) {
   return std::move(*made);
 }
 
-// Largest difference over largest magnitude: what "relative error" means in these tests.
-inline double relative_error(std::span<const float> got, std::span<const double> want) {
-  REQUIRE(got.size() == want.size());
-  double difference = 0, size = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (!std::isfinite(got[i])) return INFINITY;
-    difference = std::max(difference, std::abs(double{got[i]} - want[i]));
-    size = std::max(size, std::abs(want[i]));
+// Seeded weights with every value moved a little: seeded ones have neutral biases, gains and shifts.
+inline Weights moved(Random& random, Result<Weights> weights) {
+  REQUIRE(weights);
+  for (Tensor& t : weights->tensors) {
+    for (float& x : t.values) x += random.uniform(-0.1f, 0.1f);
   }
-  return size == 0 ? difference : difference / size;
+  return std::move(*weights);
+}
+inline Weights random_weights(Random& random, const VitShape& shape) {
+  return moved(random, seeded_vit_weights(shape, random.seed()));
+}
+inline Weights random_weights(Random& random, const MlpShape& shape) {
+  return moved(random, seeded_mlp_weights(shape, random.seed()));
+}
+
+inline VitShape random_vit_shape(Random& random) {
+  VitShape s;
+  s.patch = static_cast<uint32_t>(random.between(1, 9));
+  s.height = s.patch * static_cast<uint32_t>(random.between(1, 8));
+  s.width = s.patch * static_cast<uint32_t>(random.between(1, 8));
+  s.heads = static_cast<uint32_t>(random.between(1, 3));
+  s.dim = s.heads * 16 * static_cast<uint32_t>(random.between(1, 2));
+  s.depth = static_cast<uint32_t>(random.between(1, 3));
+  s.hidden = 16 * static_cast<uint32_t>(random.between(1, 20));
+  return s;
+}
+
+inline MlpShape random_mlp_shape(Random& random) {
+  MlpShape shape;
+  const size_t layers = random.between(1, 4);
+  for (size_t l = 0; l <= layers; ++l) shape.widths.push_back(static_cast<uint32_t>(random.between(1, 150)));
+  shape.hidden = static_cast<Activation>(random.below(4));
+  shape.output = static_cast<Activation>(random.below(4));
+  return shape;
+}
+
+inline std::vector<float> run_vit(const Context& context, const Weights& w, std::span<const uint8_t> rgb) {
+  const auto encoder = VitEncoder::make(context, w);
+  REQUIRE_MESSAGE(encoder, encoder.error().message());
+  std::vector<float> out(rgb.size() / encoder->shape().frame_bytes() * encoder->shape().dim, NAN);
+  REQUIRE(encoder->run(context, rgb, out));
+  return out;
 }
 
 }  // namespace drover::kernels::test

@@ -9,157 +9,21 @@
 using namespace drover;
 using namespace drover::kernels;
 using test::Random;
-
-namespace {
-
-using Rows = std::vector<std::vector<double>>;
-
-const std::vector<float>& values(const Weights& w, const std::string& name) {
-  const Tensor* t = w.tensor(name);
-  REQUIRE_MESSAGE(t != nullptr, name);
-  return t->values;
-}
-
-Rows linear(const Weights& w, const std::string& name, const Rows& x) {
-  const auto& weight = values(w, name + ".weight");
-  const auto& bias = values(w, name + ".bias");
-  Rows out;
-  for (const auto& row : x) {
-    std::vector<double> y(bias.begin(), bias.end());
-    for (size_t o = 0; o < y.size(); ++o) {
-      for (size_t i = 0; i < row.size(); ++i) y[o] += double{weight[o * row.size() + i]} * row[i];
-    }
-    out.push_back(std::move(y));
-  }
-  return out;
-}
-
-Rows norm(const Weights& w, const std::string& name, Rows x) {
-  const auto& gain = values(w, name + ".gain");
-  const auto& shift = values(w, name + ".shift");
-  for (auto& row : x) {
-    const auto n = static_cast<double>(row.size());
-    double mean = 0, variance = 0;
-    for (double v : row) mean += v / n;
-    for (double v : row) variance += (v - mean) * (v - mean) / n;
-    for (size_t i = 0; i < row.size(); ++i) row[i] = (row[i] - mean) / std::sqrt(variance + 1e-5) * gain[i] + shift[i];
-  }
-  return x;
-}
-
-void add(Rows& x, const Rows& y) {
-  for (size_t t = 0; t < x.size(); ++t) {
-    for (size_t i = 0; i < x[t].size(); ++i) x[t][i] += y[t][i];
-  }
-}
-
-Rows attention(const Rows& qkv, size_t heads, size_t dim) {
-  const size_t head_dim = dim / heads;
-  Rows out(qkv.size(), std::vector<double>(dim, 0));
-  for (size_t h = 0; h < heads; ++h) {
-    for (size_t t = 0; t < qkv.size(); ++t) {
-      std::vector<double> p(qkv.size());
-      double sum = 0;
-      for (size_t u = 0; u < qkv.size(); ++u) {
-        double dot = 0;
-        for (size_t i = 0; i < head_dim; ++i) dot += qkv[t][h * head_dim + i] * qkv[u][dim + h * head_dim + i];
-        sum += p[u] = std::exp(dot / std::sqrt(static_cast<double>(head_dim)));
-      }
-      for (size_t u = 0; u < qkv.size(); ++u) {
-        for (size_t i = 0; i < head_dim; ++i)
-          out[t][h * head_dim + i] += p[u] / sum * qkv[u][2 * dim + h * head_dim + i];
-      }
-    }
-  }
-  return out;
-}
-
-std::vector<double> reference(const Weights& w, const VitShape& s, std::span<const uint8_t> rgb) {
-  const auto& mean = values(w, "input.mean");
-  const auto& deviation = values(w, "input.std");
-  Rows patches;
-  for (size_t py = 0; py < s.height / s.patch; ++py) {
-    for (size_t px = 0; px < s.width / s.patch; ++px) {
-      std::vector<double> patch;
-      for (size_t y = 0; y < s.patch; ++y) {
-        for (size_t x = 0; x < s.patch; ++x) {
-          for (size_t c = 0; c < 3; ++c) {
-            const double v = rgb[((py * s.patch + y) * s.width + px * s.patch + x) * 3 + c];
-            patch.push_back((v / 255.0 - mean[c]) / deviation[c]);
-          }
-        }
-      }
-      patches.push_back(std::move(patch));
-    }
-  }
-  Rows x = linear(w, "patch", patches);
-  const auto& position = values(w, "position");
-  for (size_t t = 0; t < x.size(); ++t) {
-    for (size_t i = 0; i < s.dim; ++i) x[t][i] += position[t * s.dim + i];
-  }
-  for (size_t b = 0; b < s.depth; ++b) {
-    const std::string prefix = "block" + std::to_string(b) + ".";
-    add(x,
-        linear(w, prefix + "proj", attention(linear(w, prefix + "qkv", norm(w, prefix + "norm1", x)), s.heads, s.dim)));
-    Rows up = linear(w, prefix + "up", norm(w, prefix + "norm2", x));
-    for (auto& row : up) {
-      for (double& v : row) v = 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
-    }
-    add(x, linear(w, prefix + "down", up));
-  }
-  x = norm(w, "norm", x);
-  std::vector<double> out(s.dim, 0);
-  for (const auto& row : x) {
-    for (size_t i = 0; i < s.dim; ++i) out[i] += row[i] / static_cast<double>(x.size());
-  }
-  return out;
-}
-
-// Seeded weights with every bias, gain and shift moved off its neutral value.
-Weights random_weights(Random& random, const VitShape& shape) {
-  auto w = seeded_vit_weights(shape, random.seed());
-  REQUIRE(w);
-  for (Tensor& t : w->tensors) {
-    for (float& x : t.values) x += random.uniform(-0.1f, 0.1f);
-  }
-  return std::move(*w);
-}
-
-VitShape random_shape(Random& random) {
-  VitShape s;
-  s.patch = static_cast<uint32_t>(random.between(1, 9));
-  s.height = s.patch * static_cast<uint32_t>(random.between(1, 8));
-  s.width = s.patch * static_cast<uint32_t>(random.between(1, 8));
-  s.heads = static_cast<uint32_t>(random.between(1, 3));
-  s.dim = s.heads * 16 * static_cast<uint32_t>(random.between(1, 2));
-  s.depth = static_cast<uint32_t>(random.between(1, 3));
-  s.hidden = 16 * static_cast<uint32_t>(random.between(1, 20));
-  return s;
-}
-
-std::vector<float> run(const Context& context, const Weights& w, std::span<const uint8_t> rgb) {
-  const auto encoder = VitEncoder::make(context, w);
-  REQUIRE_MESSAGE(encoder, encoder.error().message());
-  std::vector<float> out(rgb.size() / encoder->shape().frame_bytes() * encoder->shape().dim, NAN);
-  REQUIRE(encoder->run(context, rgb, out));
-  return out;
-}
-
-}  // namespace
+using test::random_weights;
 
 TEST_CASE("kernels/vit: agrees with float64 for random shapes, weights and frames") {
   Random random;
   CAPTURE(random.seed());
   double worst = 0;
   for (int round = 0; round < 12; ++round) {
-    const VitShape s = random_shape(random);
+    const VitShape s = test::random_vit_shape(random);
     const Weights w = random_weights(random, s);
     const auto rgb = random.bytes(s.frame_bytes());
-    const auto want = reference(w, s, rgb);
+    const auto want = vit_reference(w, s, rgb);
     for (Isa isa : usable_isas()) {
       CAPTURE(isa_name(isa));
       CAPTURE(round);
-      const double error = test::relative_error(run(*test::context_of(isa, 2), w, rgb), want);
+      const double error = relative_error(test::run_vit(*test::context_of(isa, 2), w, rgb), want);
       CHECK(error < 1e-5);
       worst = std::max(worst, error);
     }
@@ -173,10 +37,10 @@ TEST_CASE("kernels/vit: agrees with float64 at the size that robots run") {
   const VitShape s;
   const Weights w = random_weights(random, s);
   const auto rgb = random.bytes(s.frame_bytes());
-  const auto want = reference(w, s, rgb);
+  const auto want = vit_reference(w, s, rgb);
   for (Isa isa : usable_isas()) {
     CAPTURE(isa_name(isa));
-    const double error = test::relative_error(run(*test::context_of(isa, 2), w, rgb), want);
+    const double error = relative_error(test::run_vit(*test::context_of(isa, 2), w, rgb), want);
     CHECK(error < 1e-5);
     MESSAGE(isa_name(isa) << ": relative error " << error);
   }
@@ -186,7 +50,7 @@ TEST_CASE("kernels/vit: a frame has the same bits alone, in any batch and with a
   Random random;
   CAPTURE(random.seed());
   for (int round = 0; round < 4; ++round) {
-    VitShape s = random_shape(random);
+    VitShape s = test::random_vit_shape(random);
     if (round == 0)
       s.height = s.patch * 13, s.width = s.patch * 9, s.dim = s.heads * 16,
       s.hidden = 320;  // 117 tokens, hidden > 3 dim
@@ -197,12 +61,12 @@ TEST_CASE("kernels/vit: a frame has the same bits alone, in any batch and with a
       std::vector<float> alone;
       const auto one = test::context_of(isa, 1);
       for (size_t f = 0; f < batch; ++f) {
-        const auto y = run(*one, w, std::span(rgb).subspan(f * s.frame_bytes(), s.frame_bytes()));
+        const auto y = test::run_vit(*one, w, std::span(rgb).subspan(f * s.frame_bytes(), s.frame_bytes()));
         alone.insert(alone.end(), y.begin(), y.end());
       }
       for (uint32_t threads : {1u, 2u, 3u, 8u}) {  // 8: more threads than frames, so they share each
         CAPTURE(threads);
-        CHECK(run(*test::context_of(isa, threads), w, rgb) == alone);
+        CHECK(test::run_vit(*test::context_of(isa, threads), w, rgb) == alone);
       }
     }
   }
@@ -244,7 +108,7 @@ TEST_CASE("kernels/vit: seeded weights travel through the file format") {
   CHECK(back->note == "untrained: seeded 11");
   const auto context = test::context_of(Isa::portable, 1);
   const auto rgb = random.bytes(s.frame_bytes());
-  CHECK(run(*context, *back, rgb) == run(*context, *w, rgb));
+  CHECK(test::run_vit(*context, *back, rgb) == test::run_vit(*context, *w, rgb));
 }
 
 TEST_CASE("kernels/vit: bad inputs and weights are errors") {
