@@ -105,7 +105,7 @@ Result<std::vector<double>> times(const Node& n) {
 
 // Text to a JSON object. Depth costs nothing here: nlohmann parses and frees without recursion.
 Result<Json> parse_object(std::string_view json, const char* artifact) {
-  if (json.size() > portable_text_max_bytes) return fail(Errc::too_large, artifact, "is longer than 4 MiB");
+  if (json.size() > portable_text_max_bytes) return fail(Errc::invalid_argument, artifact, "is longer than 4 MiB");
   Json value = Json::parse(json, nullptr, false);
   if (value.is_discarded()) return fail(Errc::invalid_argument, artifact, "is not JSON");
   if (!value.is_object()) return fail(Errc::invalid_argument, artifact, "expected an object");

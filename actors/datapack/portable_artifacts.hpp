@@ -92,7 +92,7 @@ struct SliceLabels {
   bool operator==(const SliceLabels&) const = default;
 };
 
-// Errors: invalid_argument, where = the field as in the pack ("scene_tracks_v1/poses_t.vase[3]"); too_large.
+// Errors: invalid_argument, where = the field as in the pack ("scene_tracks_v1/poses_t.vase[3]").
 Result<SceneTracks> parse_scene_tracks(std::string_view json);
 Result<RgbFeatures> parse_rgb_features(std::string_view json);
 Result<SliceLabels> parse_slice_labels(std::string_view json);

@@ -12,12 +12,10 @@ namespace {
 constexpr const char* name = "drover packs";
 
 struct QueryOptions {
-  std::string task, bucket, engine, source, robot, sort = "delta_j", from, until;
-  std::optional<int64_t> skill;
-  std::optional<double> min_trust, min_delta_j, min_mvd;
-  std::vector<std::string> tags;
+  PackFilters filters;
+  std::string sort = "delta_j";
   uint32_t limit = 20;
-  bool counterfactual = false, sima = false, ascending = false, explain = false, full = false;
+  bool ascending = false, explain = false, full = false;
 };
 
 std::string skills_text(const Json& skills) {
@@ -77,47 +75,35 @@ void show_pack(const Json& reply) {
 // Adds what was given. Errors: invalid_argument for a time that is none.
 Result<Json> query_request(const QueryOptions& o) {
   Json request{{"call", "packs.query"}, {"limit", o.limit}, {"sort_by", o.sort}, {"sort_descending", !o.ascending}};
+  const PackFilters& f = o.filters;
   const auto text = [&](const char* field, const std::string& value) {
     if (!value.empty()) request[field] = value;
   };
-  text("task_name", o.task);
-  text("bucket", o.bucket);
-  text("engine_type", o.engine);
-  text("source_type", o.source);
-  text("robot", o.robot);
-  if (o.skill) request["skill_id"] = *o.skill;
-  if (o.min_trust) request["min_trust"] = *o.min_trust;
-  if (o.min_delta_j) request["min_delta_j"] = *o.min_delta_j;
-  if (o.min_mvd) request["min_mvd_score"] = *o.min_mvd;
-  if (!o.tags.empty()) request["tags"] = o.tags;
-  if (o.counterfactual) request["include_counterfactual"] = true;
-  if (o.sima) request["include_sima"] = true;
+  text("task_name", f.task);
+  text("bucket", f.bucket);
+  text("engine_type", f.engine);
+  text("source_type", f.source);
+  text("robot", f.robot);
+  if (f.skill) request["skill_id"] = *f.skill;
+  if (f.min_trust) request["min_trust"] = *f.min_trust;
+  if (f.min_delta_j) request["min_delta_j"] = *f.min_delta_j;
+  if (f.min_mvd) request["min_mvd_score"] = *f.min_mvd;
+  if (!f.tags.empty()) request["tags"] = f.tags;
+  if (f.counterfactual) request["include_counterfactual"] = true;
+  if (f.sima) request["include_sima"] = true;
   if (o.explain) request["explain"] = true;
   if (o.full) request["full"] = true;
-  if (!o.from.empty()) {
-    DROVER_ASSIGN(request["from_unix_ns"], parse_utc(o.from));
+  if (!f.from.empty()) {
+    DROVER_ASSIGN(request["from_unix_ns"], parse_utc(f.from));
   }
-  if (!o.until.empty()) {
-    DROVER_ASSIGN(request["until_unix_ns"], parse_utc(o.until));
+  if (!f.until.empty()) {
+    DROVER_ASSIGN(request["until_unix_ns"], parse_utc(f.until));
   }
   return request;
 }
 
 void add_query_options(CLI::App& app, QueryOptions& o) {
-  app.add_option("--task", o.task, "of this task");
-  app.add_option("--bucket", o.bucket, "positive or negative")->check(CLI::IsMember({"positive", "negative"}));
-  app.add_option("--skill", o.skill, "this skill occurs in the trace");
-  app.add_option("--engine", o.engine, "pybullet, isaac, ue5, mujoco or real");
-  app.add_option("--source", o.source, "real, synthetic or hybrid");
-  app.add_option("--robot", o.robot, "of this robot");
-  app.add_option("--min-trust", o.min_trust, "trust score at least");
-  app.add_option("--min-delta-j", o.min_delta_j, "delta J at least");
-  app.add_option("--min-mvd", o.min_mvd, "marginal value of data at least");
-  app.add_option("--from", o.from, "started at or after: 2026-01-31 or 2026-01-31T09:15:02 (UTC)");
-  app.add_option("--until", o.until, "started before");
-  app.add_option("--tag", o.tags, "carries this tag; may be repeated")->allow_extra_args(false);
-  app.add_flag("--with-counterfactual", o.counterfactual, "only those with a counterfactual plan");
-  app.add_flag("--with-sima", o.sima, "only those with a SIMA annotation");
+  add_filter_options(app, o.filters);
   app.add_option("--sort", o.sort, "delta_j, trust, mvd, time, w_econ or pack_id")->capture_default_str();
   app.add_flag("--ascending", o.ascending, "smallest first");
   app.add_option("--limit", o.limit, "at most so many")->check(CLI::Range(1, 100'000))->capture_default_str();
@@ -139,6 +125,7 @@ constexpr const char* footer =
     "  drover packs query --store central --task ur3_cycle --bucket negative --limit 5 --explain\n"
     "  drover packs list --connect centre:7447 --server-name centre --pki pki/nodes/operator-ops --json\n"
     "  drover packs export --store central --dir backup\n"
+    "  drover packs export --store central --portable --task drawer_vase --min-trust 0.9 --out share.jsonl\n"
     "  drover packs import --store central backup/*.jsonl\n"
     "\nAll but import read beside a running daemon. --store also takes the store of a robot.\n";
 
@@ -151,7 +138,8 @@ int packs_command(const Arguments& arguments) {
   AccessOptions access;
   QueryOptions options;
   std::string pack_id, task;
-  PackTransfer transfer;
+  PackImport intake;
+  PackExport out;
   CLI::App* list = app.add_subcommand("list", "the newest datapacks");
   CLI::App* show = app.add_subcommand("show", "everything in one datapack");
   CLI::App* query_app = app.add_subcommand("query", "datapacks by any combination of filters");
@@ -164,20 +152,22 @@ int packs_command(const Arguments& arguments) {
   for (CLI::App* one : {import_app, export_app}) add_access_options(*one, access, {.remote = false});
   show->add_option("PACK", pack_id, "its pack_id")->required();
   add_query_options(*query_app, options);
-  list->add_option("--task", options.task, "of this task");
-  list->add_option("--robot", options.robot, "of this robot");
+  list->add_option("--task", options.filters.task, "of this task");
+  list->add_option("--robot", options.filters.robot, "of this robot");
   list->add_option("--limit", options.limit, "at most so many")->check(CLI::Range(1, 100'000))->capture_default_str();
   stats->add_option("--task", task, "of this task only");
   skills->add_option("--task", task, "of this task")->required();
-  add_import_options(*import_app, transfer);
-  add_export_options(*export_app, transfer);
+  add_import_options(*import_app, intake);
+  add_export_options(*export_app, out);
   if (const auto code = parse_arguments(app, arguments)) return *code;
   const auto with_task = [&](const char* call) {
     return task.empty() ? Json{{"call", call}} : Json{{"call", call}, {"task_name", task}};
   };
   if (list->parsed()) {
-    const Json request{
-        {"call", "packs.list"}, {"task_name", options.task}, {"robot", options.robot}, {"limit", options.limit}};
+    const Json request{{"call", "packs.list"},
+                       {"task_name", options.filters.task},
+                       {"robot", options.filters.robot},
+                       {"limit", options.limit}};
     return ask_and_show(name, access, request, show_packs);
   }
   if (show->parsed()) return ask_and_show(name, access, {{"call", "packs.show"}, {"pack_id", pack_id}}, show_pack);
@@ -185,7 +175,7 @@ int packs_command(const Arguments& arguments) {
   if (stats->parsed()) return ask_and_show(name, access, with_task("packs.stats"), show_stats);
   if (tasks->parsed()) return ask_and_show(name, access, {{"call", "packs.tasks"}}, show_tasks);
   if (skills->parsed()) return ask_and_show(name, access, with_task("packs.skills"), show_skills);
-  return import_app->parsed() ? import_packs(access, transfer) : export_packs(access, transfer);
+  return import_app->parsed() ? import_packs(access, intake) : export_packs(access, out);
 }
 
 }  // namespace drover::nodes

@@ -1,6 +1,5 @@
 // packs, episodes, fleet and knowledge as an operator meets them: the program over real stores in a temporary folder.
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -10,61 +9,32 @@
 #include "actors/sync/robot_store.hpp"
 #include "nodes/commands/table.hpp"
 #include "storage/datapack_json.hpp"
+#include "tests/nodes/program.hpp"
 #include "tests/nodes/temp.hpp"
 #include "tests/support/random_values.hpp"
 
 using namespace drover;
+using drover::test::drover_run;
+using drover::test::has;
+using drover::test::make_portable;
+using drover::test::make_store;
+using drover::test::must;
+using drover::test::open_store;
+using drover::test::Ran;
 using drover::test::read_text;
 using drover::test::TempDir;
 using nlohmann::json;
 
 namespace {
 
-struct Ran {
-  int code = -1;
-  std::string text;  // stdout and stderr
-};
-
-Ran drover_run(const std::string& words) {
-  const std::string line = "'" DROVER_PROGRAM "' " + words + " 2>&1";
-  std::FILE* pipe = popen(line.c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  Ran out;
-  char buffer[4096];
-  for (size_t size = 0; (size = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) out.text.append(buffer, size);
-  const int status = pclose(pipe);
-  out.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return out;
-}
-bool has(const Ran& ran, const std::string& text) {
-  return ran.text.find(text) != std::string::npos;
-}
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) FAIL(result.error().message());
-  return std::move(*result);
-}
-
-std::unique_ptr<sync::CentralStore> open_store(const std::string& path) {
-  sync::CentralStoreOptions options;
-  options.path = path;
-  options.sync = storage::Sync::nosync;
-  options.map_initial_bytes = 1u << 20;
-  return must(sync::CentralStore::open(options));
-}
-
 std::vector<Datapack> some_packs(size_t count) {
   test::Rng rng(11);
   std::vector<Datapack> packs;
-  for (size_t i = 0; i < count; ++i) packs.push_back(test::random_datapack(rng));
+  for (size_t i = 0; i < count; ++i) {
+    packs.push_back(test::random_datapack(rng));
+    if (packs.back().schema_version == schema_version_portable) make_portable(packs.back(), i);
+  }
   return packs;
-}
-
-// A store in `path` with these packs, closed again.
-void make_store(const std::string& path, const std::vector<Datapack>& packs) {
-  const auto store = open_store(path);
-  if (const Status done = store->import_packs(packs); !done) FAIL(done.error().message());
 }
 
 }  // namespace

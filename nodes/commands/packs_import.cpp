@@ -1,4 +1,4 @@
-// Import and export of datapacks (see packs.hpp).
+// Import of datapacks (see packs.hpp).
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "actors/datapack/portable_artifacts.hpp"
 #include "nodes/commands/command.hpp"
 #include "nodes/commands/packs.hpp"
 #include "nodes/commands/table.hpp"
@@ -21,25 +22,10 @@ namespace fs = std::filesystem;
 using storage::ReadTxn;
 using storage::WriteTxn;
 constexpr const char* import_name = "drover packs import";
-constexpr const char* export_name = "drover packs export";
 constexpr size_t batch_packs_max = 1024;
 constexpr size_t batch_bytes_max = 8u << 20;
 constexpr uint32_t bad_lines_max = 10'000;  // with --keep-going
 constexpr size_t errors_shown = 20;
-
-// A line on stderr every second, beginning when the work has taken two.
-class Progress {
- public:
-  void at(uint64_t packs, const char* doing) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now < next_) return;
-    next_ = now + std::chrono::seconds(1);
-    std::fprintf(stderr, "%s %s datapacks\n", doing, human_count(packs).c_str());
-  }
-
- private:
-  std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-};
 
 struct ImportCounts {
   uint64_t imported = 0;
@@ -58,7 +44,7 @@ class Importer {
 
   Status take(Datapack&& pack) {
     if (!task_.empty() && pack.task_name != task_) return ++counts.other_task, Status{};
-    if (const Status good = validate(pack); !good) return ++refused_, good;
+    if (const Status good = check(pack); !good) return ++refused_, good;
     const Bytes flat = encode(pack);
     DROVER_ASSIGN(const bool known, is_known(pack.pack_id, flat));
     if (known) return ++counts.known, Status{};
@@ -86,6 +72,12 @@ class Importer {
   ImportCounts counts;
 
  private:
+  // What a 2.1-portable pack promises is checked here, where it is believed, and not again when it is read.
+  static Status check(const Datapack& pack) {
+    DROVER_TRY(validate(pack));
+    return datapack::check_portable(pack);
+  }
+
   // Errors: conflict.
   Result<bool> is_known(const std::string& id, const Bytes& flat) {
     Bytes held;
@@ -111,10 +103,10 @@ class Importer {
   std::map<std::string, Bytes> waiting_;
   size_t waiting_bytes_ = 0;
   uint64_t refused_ = 0;
-  Progress progress_;
+  PackProgress progress_;
 };
 
-Result<std::vector<fs::path>> import_files(const PackTransfer& transfer) {
+Result<std::vector<fs::path>> import_files(const PackImport& transfer) {
   std::vector<fs::path> files;
   for (const std::string& file : transfer.files) files.emplace_back(file == "-" ? "/dev/stdin" : file);
   if (!transfer.dir.empty()) {
@@ -138,7 +130,7 @@ Result<storage::Env> open_packs_for_writing(const std::string& folder) {
   return storage::Env::open(options);
 }
 
-Status import_all(storage::Env& env, const PackTransfer& transfer, const std::vector<fs::path>& files,
+Status import_all(storage::Env& env, const PackImport& transfer, const std::vector<fs::path>& files,
                   ImportCounts& counts) {
   Importer importer(env, transfer.task);
   storage::JsonlOptions options;
@@ -174,86 +166,16 @@ Status import_all(storage::Env& env, const PackTransfer& transfer, const std::ve
   return outcome;
 }
 
-// Writes packs as lines to a stream. Errors: io.
-class LineFile {
- public:
-  explicit LineFile(const std::string& file) : file_(file) {
-    to_ = file == "-" ? stdout : std::fopen(file.c_str(), "wxb");  // never over something that is there
-  }
-  ~LineFile() {
-    if (to_ != nullptr && to_ != stdout) std::fclose(to_);
-  }
-  LineFile(const LineFile&) = delete;
-  LineFile& operator=(const LineFile&) = delete;
-  Status opened() const { return to_ != nullptr ? Status{} : trouble("open"); }
-  Status append(const Datapack& pack) {
-    DROVER_ASSIGN(std::string line, storage::datapack_to_json(pack));
-    line += '\n';
-    return std::fwrite(line.data(), 1, line.size(), to_) == line.size() ? Status{} : trouble("write");
-  }
-  Status finish() {
-    if (std::fflush(to_) != 0) return trouble("write");
-    return to_ == stdout || ::fdatasync(::fileno(to_)) == 0 ? Status{} : trouble("sync");
-  }
-
- private:
-  Status trouble(const char* doing) const {
-    return fail(Errc::io, file_, std::string(doing) + ": " + std::strerror(errno));
-  }
-  std::string file_;
-  std::FILE* to_;
-};
-
-Status export_all(const sync::CentralStore& store, const std::string& task,
-                  const std::function<Status(const Datapack&)>& put, uint64_t& packs) {
-  Progress progress;
-  return store.central_env().read([&](const ReadTxn& txn) -> Status {
-    return store.packs().for_each(txn, task, [&](ByteView flat) -> Result<bool> {
-      DROVER_ASSIGN(const auto pack, decode_datapack(flat));
-      DROVER_TRY(put(pack));
-      progress.at(++packs, "exported");
-      return true;
-    });
-  });
-}
-
-Status export_to_dir(const sync::CentralStore& store, const PackTransfer& transfer, uint64_t& packs) {
-  DROVER_ASSIGN(const auto tasks,
-                store.central_env().read([&](const ReadTxn& txn) { return store.packs().tasks(txn); }));
-  for (const auto& task : tasks) {
-    const fs::path file = storage::jsonl_path(transfer.dir, task.task_name);
-    std::error_code error;
-    const bool wanted = transfer.task.empty() || transfer.task == task.task_name;
-    if (wanted && !transfer.append && fs::file_size(file, error) > 0 && !error)
-      return fail(Errc::already_exists, file.string(), "is there already; --append adds to it");
-  }
-  storage::JsonlWriter writer(transfer.dir);
-  DROVER_TRY(export_all(
-      store, transfer.task, [&](const Datapack& p) { return writer.append(p); }, packs));
-  DROVER_TRY(writer.finish());
-  for (const auto& [task, file] : writer.files())
-    std::fprintf(stderr, "%s: %s datapacks of %s\n", file.path.c_str(), human_count(file.packs).c_str(),
-                 plain_text(task).c_str());
-  return {};
-}
-
 }  // namespace
 
-void add_import_options(CLI::App& app, PackTransfer& transfer) {
+void add_import_options(CLI::App& app, PackImport& transfer) {
   app.add_option("FILE", transfer.files, "JSON Lines files; - is standard input");
   app.add_option("--dir", transfer.dir, "also every *.jsonl file of this folder");
   app.add_option("--task", transfer.task, "take datapacks of this task only");
   app.add_flag("--keep-going", transfer.keep_going, "report bad lines and go on; else the first one ends it");
 }
 
-void add_export_options(CLI::App& app, PackTransfer& transfer) {
-  app.add_option("FILE", transfer.files, "a new file, or - for standard output (the default)")->expected(0, 1);
-  app.add_option("--dir", transfer.dir, "one file per task in this folder, instead of FILE");
-  app.add_option("--task", transfer.task, "of this task only");
-  app.add_flag("--append", transfer.append, "with --dir: add to files that are there");
-}
-
-int import_packs(const AccessOptions& access, const PackTransfer& transfer) {
+int import_packs(const AccessOptions& access, const PackImport& transfer) {
   const auto files = import_files(transfer);
   if (!files) return report_failure(import_name, files.error(), exit_usage);
   const auto folder = store_folder(access);
@@ -276,29 +198,6 @@ int import_packs(const AccessOptions& access, const PackTransfer& transfer) {
   }
   if (!outcome) return report_failure(import_name, outcome.error());
   return counts.conflict + counts.invalid + counts.torn_bytes == 0 ? exit_ok : exit_failed;
-}
-
-int export_packs(const AccessOptions& access, const PackTransfer& transfer) {
-  if (!transfer.dir.empty() && !transfer.files.empty())
-    return report_failure(export_name, {Errc::invalid_argument, "--dir", "cannot go with FILE"}, exit_usage);
-  auto source = open_source(access);
-  if (!source) return report_failure(export_name, source.error());
-  const sync::CentralStore& store = *(*source)->store();
-  uint64_t packs = 0;
-  Status outcome;
-  if (!transfer.dir.empty()) {
-    outcome = export_to_dir(store, transfer, packs);
-  } else {
-    LineFile file(transfer.files.empty() ? "-" : transfer.files.front());
-    outcome = file.opened();
-    if (outcome)
-      outcome = export_all(
-          store, transfer.task, [&](const Datapack& p) { return file.append(p); }, packs);
-    if (outcome) outcome = file.finish();
-  }
-  if (!outcome) return report_failure(export_name, outcome.error());
-  if (access.json) std::fprintf(stderr, "{\"exported\":%llu}\n", static_cast<unsigned long long>(packs));
-  return exit_ok;
 }
 
 }  // namespace drover::nodes
