@@ -41,6 +41,22 @@ Bytes Bytes::copy_of(ByteView source) {
   return bytes;
 }
 
+Bytes Bytes::adopt(std::vector<std::byte> source) {
+  const auto kept = std::make_shared<const std::vector<std::byte>>(std::move(source));
+  Bytes bytes;
+  bytes.owner_ = {kept, kept->data()};
+  bytes.data_ = kept->data();
+  bytes.size_ = kept->size();
+  return bytes;
+}
+
+Bytes Bytes::borrow(ByteView source) noexcept {
+  Bytes bytes;
+  bytes.data_ = source.data();
+  bytes.size_ = source.size();
+  return bytes;
+}
+
 Bytes Bytes::slice(size_t offset, size_t size) const {
   DROVER_CHECK(offset <= size_ && size <= size_ - offset, "slice outside its run");
   Bytes part = *this;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace drover {
 
@@ -28,6 +29,11 @@ class Bytes {
 
   static Bytes copy_of(ByteView source);
   static Bytes copy_of(std::string_view source) { return copy_of(as_bytes(source)); }
+
+  // Takes the vector over; nothing is copied.
+  static Bytes adopt(std::vector<std::byte> source);
+  // Shares memory without owning it: the caller keeps it alive and unchanged as long as any share of this lives.
+  static Bytes borrow(ByteView source) noexcept;
 
   // Allocates `size` zeroed bytes and lets `fill(std::span<std::byte>)` write them before they become immutable.
   template <class Fill>

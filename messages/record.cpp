@@ -1,5 +1,6 @@
 #include "messages/record.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <string>
 
@@ -133,6 +134,26 @@ Status BlockBuilder::add_frame(const RecordView& record) {
   return {};
 }
 
+Result<size_t> BlockBuilder::add_frames(const Block& block, size_t from, size_t end, uint64_t max_bytes) {
+  end = std::min(end, block.count());
+  if (from >= end) return 0;
+  if (block.first_seq() + from != next_seq())
+    return fail(Errc::gap, "block",
+                "expected seq " + std::to_string(next_seq()) + ", got " + std::to_string(block.first_seq() + from));
+  const std::byte* first = block.record(from).frame.data();
+  size_t bytes = 0;
+  size_t taken = 0;
+  const uint64_t bound = std::min<uint64_t>(max_bytes, block_max_bytes);
+  for (; from + taken < end && count_ + taken < block_max_records; ++taken) {
+    const size_t frame_bytes = block.record(from + taken).frame.size();
+    if (buffer_.size() + bytes + frame_bytes > bound) break;
+    bytes += frame_bytes;
+  }
+  buffer_.insert(buffer_.end(), first, first + bytes);  // frames lie one behind the other
+  count_ += static_cast<uint32_t>(taken);
+  return taken;
+}
+
 Bytes BlockBuilder::finish() {
   std::byte* head = buffer_.data();
   store<uint32_t>(head, block_magic);
@@ -140,14 +161,14 @@ Bytes BlockBuilder::finish() {
   store<uint64_t>(head + 8, first_seq_);
   store<uint64_t>(head + 16, buffer_.size() - block_header_bytes);
   store<uint64_t>(head + 24, block_checksum(buffer_));
-  Bytes block = Bytes::copy_of(ByteView(buffer_));
+  std::vector<std::byte> sealed(block_header_bytes);
+  sealed.swap(buffer_);
   first_seq_ += count_;
   count_ = 0;
-  buffer_.resize(block_header_bytes);
-  return block;
+  return Bytes::adopt(std::move(sealed));
 }
 
-Result<Block> Block::parse(Bytes bytes) {
+Result<Block> Block::parse(Bytes bytes, bool verify_checksum) {
   const size_t size = bytes.size();
   if (size < block_header_bytes) return fail(Errc::truncated, at(size), "shorter than a block header");
   if (size > block_max_bytes)
@@ -163,7 +184,7 @@ Result<Block> Block::parse(Bytes bytes) {
                     std::to_string(size - block_header_bytes));
   if (count == 0 || count > block_max_records || count > body_bytes / record_header_bytes)
     return fail(Errc::corrupt, at(4), "impossible record count " + std::to_string(count));
-  if (load<uint64_t>(base + 24) != block_checksum(bytes.view()))
+  if (verify_checksum && load<uint64_t>(base + 24) != block_checksum(bytes.view()))
     return fail(Errc::corrupt, at(24), "checksum mismatch");
   Block block;
   block.first_seq_ = load<uint64_t>(base + 8);

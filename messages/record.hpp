@@ -12,6 +12,7 @@
 // and payload, so two records are the same exactly when their hashes are.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -52,6 +53,8 @@ struct RecordView {
 // Hash of a record's identity and content, as stored in its header.
 Hash record_hash(const RecordView& record);
 
+class Block;
+
 // Collects consecutive records into one block. Not thread safe.
 class BlockBuilder {
  public:
@@ -63,12 +66,17 @@ class BlockBuilder {
 
   // Appends an existing record unchanged; its seq must be the next one.
   Status add_frame(const RecordView& record);
+  // The same for the records [from, end) of a block, as many as fit `max_bytes` of this block and its bounds, in one
+  // copy. Returns how many. Error: gap, when record `from` is not the next one.
+  Result<size_t> add_frames(const Block& block, size_t from, size_t end, uint64_t max_bytes);
 
   uint64_t first_seq() const noexcept { return first_seq_; }
   uint64_t next_seq() const noexcept { return first_seq_ + count_; }
   uint32_t count() const noexcept { return count_; }
   size_t size_bytes() const noexcept { return buffer_.size(); }
   bool empty() const noexcept { return count_ == 0; }
+  // Room for a block of so many bytes, so that it grows without copying.
+  void reserve(uint64_t bytes) { buffer_.reserve(std::min<uint64_t>(bytes, block_max_bytes)); }
 
   // Seals the block. The builder is empty afterwards and continues at next_seq().
   Bytes finish();
@@ -86,7 +94,10 @@ class Block {
 
   // Checks structure, bounds, order and the checksum. Does not hash records; verify_hashes() does.
   // Errors: truncated, corrupt, too_large, unsupported_version; `where` names the byte offset.
-  static Result<Block> parse(Bytes bytes);
+  static Result<Block> parse(Bytes bytes) { return parse(std::move(bytes), true); }
+  // The same for bytes whose integrity was just checked by other means (a store's seal): the checksum is not
+  // computed again.
+  static Result<Block> parse_sealed(Bytes bytes) { return parse(std::move(bytes), false); }
 
   // Recomputes every record's SHA-256. Error: corrupt, naming the record's seq.
   Status verify_hashes() const;
@@ -98,6 +109,8 @@ class Block {
   RecordView record(size_t index) const;  // index < count()
 
  private:
+  static Result<Block> parse(Bytes bytes, bool verify_checksum);
+
   Bytes bytes_;
   uint64_t first_seq_ = 0;
   std::vector<uint32_t> offsets_;

@@ -40,7 +40,7 @@ Result<std::optional<Block>> block_at(const Cursor& at, const StreamFacts& strea
   const uint64_t first = reader.u64();
   const uint64_t last = reader.u64();
   DROVER_ASSIGN(const ByteView value, at.value());
-  DROVER_ASSIGN(Block block, Block::parse(Bytes::copy_of(value)));
+  DROVER_ASSIGN(Block block, Block::parse_sealed(Bytes::copy_of(value)));
   if (!reader.done() || block.first_seq() != first || block.last_seq() != last)
     return fail(Errc::corrupt, "inbox " + stream_name(stream) + " block " + std::to_string(first),
                 "holds other records than its key says");

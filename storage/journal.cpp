@@ -60,11 +60,11 @@ Result<uint64_t> last_seq(const ReadTxn& txn, Db blocks, Db state) {
   return range.last_seq;
 }
 
-// The stored block under the cursor, checked against its key.
+// The stored block under the cursor, checked against its key. Lives as long as the transaction.
 Result<Block> block_at(const Cursor& at) {
   DROVER_ASSIGN(const Range range, range_of(at.key()));
   DROVER_ASSIGN(const ByteView value, at.value());
-  DROVER_ASSIGN(Block block, Block::parse(Bytes::copy_of(value)));
+  DROVER_ASSIGN(Block block, Block::parse_sealed(Bytes::borrow(value)));
   if (block.first_seq() != range.first_seq || block.last_seq() != range.last_seq)
     return fail(Errc::corrupt, "journal block " + std::to_string(range.first_seq),
                 "holds other records than its key says");
@@ -159,6 +159,7 @@ Result<Bytes> Journal::read_in(const ReadTxn& txn, uint64_t from_seq, uint64_t m
   DROVER_ASSIGN(bool more, at.at_most(block_key(from_seq, UINT64_MAX)));
   if (!more) return fail(Errc::gap, "journal", "record " + std::to_string(from_seq) + " was trimmed already");
   BlockBuilder builder(from_seq);
+  if (at.value_bytes() > max_bytes / 8) builder.reserve(max_bytes);  // not for the trickle of a robot at rest
   while (more) {
     DROVER_ASSIGN(const Range range, range_of(at.key()));
     if (range.first_seq > builder.next_seq() || range.last_seq < builder.next_seq())
@@ -169,12 +170,13 @@ Result<Bytes> Journal::read_in(const ReadTxn& txn, uint64_t from_seq, uint64_t m
     // The usual case: a stored block goes out as it lies.
     if (builder.empty() && block.first_seq() == from_seq && block.bytes().size() <= max_bytes &&
         (!more || block.bytes().size() + at.value_bytes() > max_bytes))
-      return block.bytes();
-    for (size_t i = builder.next_seq() - block.first_seq(); i < block.count(); ++i) {
-      const RecordView record = block.record(i);
-      if (!builder.empty() && builder.size_bytes() + record.frame.size() > max_bytes) return builder.finish();
-      DROVER_TRY(builder.add_frame(record));
+      return Bytes::copy_of(block.bytes());
+    size_t from = builder.next_seq() - block.first_seq();
+    if (builder.empty()) {  // the first record goes out whatever its size
+      DROVER_TRY(builder.add_frame(block.record(from++)));
     }
+    DROVER_ASSIGN(const size_t taken, builder.add_frames(block, from, block.count(), max_bytes));
+    if (from + taken < block.count()) break;
   }
   return builder.finish();
 }

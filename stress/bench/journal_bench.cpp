@@ -9,6 +9,7 @@ namespace {
 constexpr size_t record_bytes = 400;
 
 double journal_seconds(const Settings& settings, const RawLoad& load) {
+  warm_page_cache(settings, load.values * load.value_bytes);
   const auto folder = fresh_folder(settings, "journal");
   storage::EnvOptions options;
   options.path = folder;

@@ -53,8 +53,9 @@ SyncRun run_sync(const Settings& settings, bool sync, uint64_t records_each, uin
   {
     NetFleet fleet(options);
     run.records = records_each * robots;
-    fleet.prefill(records_each, record_bytes, settings.seed);
+    const uint64_t bytes = fleet.prefill(records_each, record_bytes, settings.seed);
     ::sync();
+    warm_page_cache(settings, bytes);
     fleet.start_coordinator();
     const auto began = Clock::now();
     fleet.start_robots();

@@ -193,3 +193,35 @@ TEST_CASE("messages/record: kinds have names, strangers are unknown") {
   CHECK(record_kind_name(RecordKind::receipt) == "receipt");
   CHECK(record_kind_name(static_cast<RecordKind>(99)) == "unknown");
 }
+
+TEST_CASE("messages/record: frames taken over in one copy are the frames taken over one by one") {
+  BlockBuilder source(1);
+  for (int i = 0; i < 40; ++i) REQUIRE(source.add(RecordKind::event, 1, i, as_bytes(std::string(size_t(i) * 7, 'x'))));
+  const auto block = Block::parse(source.finish());
+  REQUIRE(block);
+  for (const uint64_t bound : {uint64_t{0}, uint64_t{200}, uint64_t{3000}, uint64_t{1} << 20}) {
+    CAPTURE(bound);
+    BlockBuilder together(5), apart(5);
+    const auto taken = together.add_frames(*block, 4, 30, bound);
+    REQUIRE(taken);
+    for (size_t i = 4; i < 30 && apart.size_bytes() + block->record(i).frame.size() <= bound; ++i)
+      REQUIRE(apart.add_frame(block->record(i)));
+    CHECK(*taken == apart.count());
+    CHECK(together.next_seq() == apart.next_seq());
+    CHECK(together.finish() == apart.finish());
+  }
+  BlockBuilder other(9);
+  CHECK(other.add_frames(*block, 4, 30, 1u << 20).error().code == Errc::gap);
+  CHECK(*other.add_frames(*block, 40, 99, 1u << 20) == 0);
+}
+
+TEST_CASE("messages/record: only a sealed value may skip the checksum, and its structure is checked all the same") {
+  const Bytes good = small_block();
+  const Bytes flipped = Bytes::make(good.size(), [&](std::span<std::byte> b) {
+    std::memcpy(b.data(), good.data(), b.size());
+    b[24] ^= std::byte{1};
+  });
+  CHECK(refusal(flipped) == Errc::corrupt);
+  CHECK(Block::parse_sealed(flipped));
+  CHECK(Block::parse_sealed(good.slice(0, good.size() - 1)).error().code == Errc::truncated);
+}
