@@ -20,6 +20,13 @@ constexpr double mistaken_m_min = 0.28;        // from nearer the dish is no lon
 
 constexpr double drop_m_min = 0.02;  // less is how things are let go
 
+constexpr int group_seen = 1, group_hidden = 4;  // of geoms
+
+std::string_view geom_name(const mjModel& m, int geom) {
+  const char* name = mj_id2name(&m, mjOBJ_GEOM, geom);
+  return name == nullptr ? "" : name;
+}
+
 enum class Role : char { other, robot, rack, dish, support };
 
 class DishPlace final : public MujocoTask {
@@ -30,6 +37,7 @@ class DishPlace final : public MujocoTask {
   void place(const Condition& condition, const mjModel& model, mjData& data) override;
   void after_step(const mjModel& model, const mjData& data, EventSink& events) override;
   void look(const mjModel& model, const mjData& data, runtime::Rng& noise, std::vector<Sight>& sights) override;
+  void dress(mjModel& model) override;
   Outcome outcome(const mjModel& model, const mjData& data) const override;
 
  private:
@@ -104,12 +112,10 @@ void DishPlace::apply(const Condition& c, mjModel& m) {
   for (int g = 0; g < m.ngeom; ++g) {
     if (roles_[static_cast<size_t>(g)] != Role::dish) continue;
     m.geom_friction[3 * g] = mu;
-    const char* name = mj_id2name(&m, mjOBJ_GEOM, g);
-    const std::string_view text = name == nullptr ? "" : name;
-    if (text == "dish_foot" || text.starts_with(keep)) continue;
+    const std::string_view name = geom_name(m, g);
+    if (!name.starts_with("dish_") || name == "dish_foot" || name.starts_with(keep)) continue;
     m.geom_contype[g] = m.geom_conaffinity[g] = 0;
-    m.geom_rgba[4 * g + 3] = 0;
-    m.geom_matid[g] = -1;
+    m.geom_group[g] = group_hidden;
   }
   const double factor =
       config_.rule("mass_" + mass + "_kg", 0.3) * c.number("mass_factor", 1) / m.body_mass[dish_body_];
@@ -235,6 +241,16 @@ void DishPlace::look(const mjModel&, const mjData& d, runtime::Rng& noise, std::
   slot.name = "slot";
   slot.visible = noise.uniform() >= occlusion_;
   slot.position_m = seen(slot_m(d), rack_bias_m_, {});
+}
+
+// A broken dish lacks a piece of its wall; every reset brings the whole one back.
+void DishPlace::dress(mjModel& m) {
+  if (!broken_) return;
+  for (int g = m.body_geomadr[dish_body_]; g < m.body_geomadr[dish_body_] + m.body_geomnum[dish_body_]; ++g) {
+    const std::string_view name = geom_name(m, g);
+    if (name.starts_with("shard_")) m.geom_group[g] = group_seen;
+    if (name.ends_with("_wall7") || name.ends_with("_wall8")) m.geom_group[g] = group_hidden;
+  }
 }
 
 // ---- what counts
