@@ -1,9 +1,13 @@
 #include "nodes/robot_node.hpp"
 
 #include <caf/send.hpp>
+#include <filesystem>
 
 #include "actors/capture/capture_actor.hpp"
 #include "actors/capture/source.hpp"
+#include "actors/robot/episode_actor.hpp"
+#include "actors/robot/mujoco_world.hpp"
+#include "actors/robot/script.hpp"
 #include "actors/sync/robot_store_actor.hpp"
 
 namespace drover::nodes {
@@ -35,7 +39,7 @@ Result<capture::CaptureConfig> capture_defaults(const RobotConfig& config) {
   // A file is not to blame for power cuts: a robot that is switched off ten times in a row during one file is unlikely.
   capture.spool.attempts_max = 10;
   capture.poll_ms = static_cast<uint64_t>(config.capture.poll_ms);
-  if (config.capture.spools.empty()) return capture;
+  if (config.capture.spools.empty() && config.world.dir.empty()) return capture;
   DROVER_ASSIGN(capture.mappings, capture::load_mappings(config.capture.mappings_dir));
   DROVER_ASSIGN(capture.preset, econ::load_econ_preset(config.capture.econ_file));
   DROVER_ASSIGN(capture.baselines, datapack::load_baselines(config.capture.baseline_file));
@@ -48,6 +52,71 @@ sync::OutboxConfig outbox_config(const RobotConfig& config) {
   outbox.blobs = config.blobs;
   outbox.call_timeout_ms = config.network.call_timeout_ms + 5'000;  // the network's own deadline answers first
   return outbox;
+}
+
+// The seed of episode 0: as configured, or one that the node's seed and name decide.
+uint64_t world_seed(const RobotConfig& config, const runtime::Environment& env) {
+  if (config.world.seed != 0) return config.world.seed;
+  return 1 + env.rng("world/" + config.node.id).below(1'000'000'000);  // easy to type again
+}
+
+robot::EpisodeActorConfig episode_config(const RobotConfig& config, const runtime::Environment& env) {
+  const BodyConfig& world = config.world;
+  robot::EpisodeActorConfig body;
+  body.recording.folder = world.recordings_dir;
+  body.recording.robot = config.node.id;
+  body.recording.policy = world.policy;
+  body.recording.cameras = world.cameras;
+  body.recording.image_width = world.image_width;
+  body.recording.image_height = world.image_height;
+  body.recording.frames_hz = world.frames_hz;
+  body.recording.jpeg_quality = static_cast<int>(world.jpeg_quality);
+  body.set = world.set;
+  body.seed = world_seed(config, env);
+  body.episodes = world.episodes;
+  body.pause_ms = static_cast<uint64_t>(world.pause_ms);
+  body.waiting_max = world.waiting_max;
+  body.free_reserve_bytes = config.store.free_reserve_bytes;
+  return body;
+}
+
+// Loads the world once; each life of the episode actor gets a fresh one of it.
+Result<robot::EpisodeActorConfig> load_body(const RobotConfig& config, const runtime::Environment& env) {
+  DROVER_ASSIGN(auto loaded, robot::MujocoWorlds::load(config.world.dir));
+  DROVER_ASSIGN(auto graph, robot::SkillGraph::load(config.world.dir + "/skills.toml"));
+  robot::EpisodeActorConfig body = episode_config(config, env);
+  std::vector<std::string> sets;
+  for (const auto& [name, draws] : loaded.config().conditions) sets.push_back(name);
+  if (body.set != "mix" && !loaded.config().conditions.contains(body.set))
+    return fail(Errc::not_found, "world.set", "the world has no condition set '" + body.set + "'");
+  std::error_code failed;
+  std::filesystem::create_directories(body.recording.folder, failed);
+  if (failed) return fail(Errc::io, body.recording.folder, "cannot make the folder: " + failed.message());
+  const auto worlds = std::make_shared<const robot::MujocoWorlds>(std::move(loaded));
+  body.make_body = [worlds, graph, sets]() -> Result<robot::Body> {
+    DROVER_ASSIGN(auto world, worlds->make());
+    return robot::Body{std::move(world), std::make_unique<robot::ScriptedSkills>(graph), sets};
+  };
+  return body;
+}
+
+runtime::Child capture_child(const std::string& name, const capture::CaptureConfig& config) {
+  return runtime::worker_child(name, [config](runtime::Environment& env) -> Result<caf::actor> {
+    return capture::spawn_capture(env, config, env.ref("store"));
+  });
+}
+
+// The body, and the capture of what it records.
+void add_body(std::vector<runtime::Child>& children, const robot::EpisodeActorConfig& body,
+              capture::CaptureConfig capture) {
+  capture.folder = body.recording.folder;
+  capture.mapping = "auto";
+  capture.spool.stable_polls = 1;  // recordings are renamed into the folder in one step
+  capture.spool.remove_done = true;
+  children.push_back(capture_child("capture-world", capture));
+  children.push_back(runtime::worker_child("world", [body](runtime::Environment& env) -> Result<caf::actor> {
+    return robot::spawn_episodes(env, body, env.ref("store"));
+  }));
 }
 
 std::vector<runtime::Child> children_of(const RobotNodeOptions& options, const capture::CaptureConfig& capture) {
@@ -67,10 +136,7 @@ std::vector<runtime::Child> children_of(const RobotNodeOptions& options, const c
     capture::CaptureConfig one = capture;
     one.folder = options.config.capture.spools[i].path;
     one.mapping = options.config.capture.spools[i].mapping;
-    children.push_back(
-        runtime::worker_child("capture-" + std::to_string(i), [one](runtime::Environment& env) -> Result<caf::actor> {
-          return capture::spawn_capture(env, one, env.ref("store"));
-        }));
+    children.push_back(capture_child("capture-" + std::to_string(i), one));
   }
   return children;
 }
@@ -88,14 +154,21 @@ Result<std::unique_ptr<RobotNode>> RobotNode::start(runtime::Environment& env, R
   }
   options.verify = storage::Verify::none;  // the probe has verified it
   std::unique_ptr<RobotNode> node(new RobotNode());
+  std::vector<runtime::Child> children = children_of(options, capture);
+  if (!options.config.world.dir.empty()) {
+    DROVER_ASSIGN(const auto body, load_body(options.config, env));
+    add_body(children, body, capture);
+  }
   node->store_ = env.ref("store");
   node->outbox_ = env.ref("outbox");
   for (size_t i = 0; i < options.config.capture.spools.size(); ++i)
     node->captures_.push_back(env.ref("capture-" + std::to_string(i)));
+  if (!options.config.world.dir.empty()) node->captures_.push_back(env.ref("capture-world"));
+  node->world_ = env.ref("world");
   runtime::SupervisorConfig root;
   root.name = "root";
   root.rules.strategy = runtime::Strategy::rest_for_one;
-  root.children = children_of(options, capture);
+  root.children = std::move(children);
   root.on_end = options.on_end;
   node->root_ = runtime::spawn_supervisor(env, std::move(root));
   return node;

@@ -1,7 +1,9 @@
 // RobotNode: the actors of one robot and who supervises whom. Wiring only.
 //
-//   root (rest_for_one) -> store -> uplink -> outbox -> capture-0 .. capture-n
+//   root (rest_for_one) -> store -> uplink -> outbox -> capture-0 .. capture-n -> capture-world -> world
 //
+// The last two are there when the configuration names a simulated world: the body that acts in it leaves recordings in
+// a folder, and a capture actor of its own takes them from there.
 // The store starts first and stops last. Whoever uses an actor looks it up by name, so a restarted one is found again;
 // rest_for_one restarts what was built on the one that failed.
 #pragma once
@@ -47,7 +49,9 @@ class RobotNode {
 
   runtime::Ref store() const { return store_; }
   runtime::Ref outbox() const { return outbox_; }
-  const std::vector<runtime::Ref>& captures() const { return captures_; }
+  const std::vector<runtime::Ref>& captures() const { return captures_; }  // that of the world is the last
+  // The episode actor; resolves to nobody without a world.
+  runtime::Ref world() const { return world_; }
 
  private:
   RobotNode() = default;
@@ -55,6 +59,7 @@ class RobotNode {
   runtime::Ref store_;
   runtime::Ref outbox_;
   std::vector<runtime::Ref> captures_;
+  runtime::Ref world_;
 };
 
 }  // namespace drover::nodes

@@ -44,6 +44,34 @@ void describe_capture(Fields& fields, CaptureConfig& capture) {
                 });
 }
 
+void describe_world(Fields& fields, BodyConfig& world) {
+  fields.section("world", "A simulated body: the robot acts in it, and every episode is recorded and captured.");
+  fields.path("dir", world.dir,
+              "Folder of the world, for example worlds/drawer_vase. Empty: this robot has no simulated body.");
+  fields.text("set", world.set, "Set of conditions that episodes draw from, or mix: one of the world's for each.");
+  fields.text("policy", world.policy, "What acts. script: the world's scripted skills.")
+      .check([](const std::string& text) { return text == "script" ? "" : "must be script"; });
+  fields.number("seed", world.seed, {.min = 0}, "",
+                "Seed of the first episode; the next episode has the next seed. 0: drawn from node.seed and node.id.");
+  fields.number("episodes", world.episodes, {.min = 0}, "episodes",
+                "How many to run in all, restarts included. 0: without end.");
+  fields.duration_ms("pause_ms", world.pause_ms, {.min = 0, .max = 86'400'000}, "Pause between episodes.");
+  fields
+      .path("recordings_dir", world.recordings_dir,
+            "Folder where finished recordings wait to be captured; they are removed when their episode is stored. "
+            "One daemon at a time may use it.")
+      .check([](const std::string& text) { return text.empty() ? "must not be empty" : ""; });
+  fields.number("waiting_max", world.waiting_max, {.min = 1, .max = 1000}, "recordings",
+                "No new episode begins while so many recordings wait to be captured.");
+  fields.texts("cameras", world.cameras, "Cameras that are recorded. Empty: the world's main camera.");
+  fields.number("image_width", world.image_width, {.min = 16, .max = 2048}, "pixels", "Width of a picture.");
+  fields.number("image_height", world.image_height, {.min = 16, .max = 2048}, "pixels", "Height of a picture.");
+  fields.real("frames_hz", world.frames_hz, {.min = 0, .max = 1000}, "Hz",
+              "Pictures per second of each camera, at most one per control step. 0: none. A machine that cannot draw "
+              "records without pictures and says so.");
+  fields.number("jpeg_quality", world.jpeg_quality, {.min = 1, .max = 100}, "", "Quality of the pictures.");
+}
+
 void describe_link(Fields& fields, CoordinatorLinkConfig& link) {
   fields.section("coordinator", "Where records go.");
   fields
@@ -83,6 +111,7 @@ void describe(Fields& fields, RobotConfig& config) {
   describe(fields, config.node, "robot-07");
   describe_store(fields, config.store);
   describe_capture(fields, config.capture);
+  describe_world(fields, config.world);
   describe_link(fields, config.coordinator);
   describe(fields, config.tls);
   describe_sync(fields, config.outbox, config.blobs);
@@ -104,6 +133,9 @@ void validate(const RobotConfig& config, Problems& problems) {
   if (config.blobs.burst_bytes < config.blobs.piece_bytes) {
     problems.add("sync.blob_burst_bytes", "must be at least sync.blob_piece_bytes");
   }
+  for (const SpoolConfig& spool : config.capture.spools)
+    if (!config.world.dir.empty() && spool.path == config.world.recordings_dir)
+      problems.add("world.recordings_dir", "must not be a capture.spool: what is captured there is never removed");
   validate_network(config.network, problems);
   if (config.coordinator.address.empty()) return;
   for (const auto& [key, file] :

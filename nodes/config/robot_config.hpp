@@ -36,6 +36,23 @@ struct CaptureConfig {
   std::vector<SpoolConfig> spools;  // 0 .. 64
 };
 
+// A simulated body. The robot runs episodes in it and captures them.
+struct BodyConfig {
+  std::string dir;                            // a world's folder; empty: none
+  std::string set = "nominal";                // of conditions, or mix: one of the world's for each episode
+  std::string policy = "script";              // what acts
+  uint64_t seed = 0;                          // of episode 0, the next has the next; 0: from node.seed and node.id
+  uint64_t episodes = 0;                      // in all, over restarts; 0: without end
+  int64_t pause_ms = 0;                       // between episodes; 0 .. 1 d
+  std::string recordings_dir = "recordings";  // where episodes wait to be captured
+  uint32_t waiting_max = 4;                   // recordings; 1 .. 1000
+  std::vector<std::string> cameras;           // empty: the world's main camera
+  uint32_t image_width = 128;                 // pixels; 16 .. 2048
+  uint32_t image_height = 128;                // pixels; 16 .. 2048
+  double frames_hz = 25;                      // of each camera; 0: no pictures; at most the control rate counts
+  uint32_t jpeg_quality = 85;                 // 1 .. 100
+};
+
 struct CoordinatorLinkConfig {
   std::string address;      // host:port; empty: capture only, nothing leaves this machine
   std::string server_name;  // in the coordinator's certificate; empty: the host of the address
@@ -49,6 +66,7 @@ struct RobotConfig {
   IdentityConfig node;
   RobotStoreConfig store;
   CaptureConfig capture;
+  BodyConfig world;
   CoordinatorLinkConfig coordinator;
   TlsConfig tls;
   sync::OutboxLimits outbox;
