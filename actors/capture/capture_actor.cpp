@@ -250,7 +250,13 @@ struct CaptureState {
     }
     if (batch.last) batch.mark = end_mark(batch.mark);
     batch.store.marks.push_back(stored(batch.mark));
-    if (batch.last && source->report().damage) note_damage(batch);
+    if (batch.mark.state == MarkState::quarantined) {
+      env->log(LogLevel::warn,
+               "capture.file_set_aside file=" + log_value(mark.file.name) + " reason=" + log_value(batch.mark.detail));
+      batch.store.records.push_back(event_record("source_set_aside", mark.file.name, batch.mark.detail));
+    } else if (batch.last && source->report().damage) {
+      note_damage(batch);
+    }
     request_store(std::move(batch));
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "actors/capture/text.hpp"
 #include "actors/datapack/skills.hpp"
@@ -203,6 +204,45 @@ void RecordingFacts::write_portable(CapturedEpisode& out) {
   }
 }
 
+// For people and tools that look at the episode without its file; kept in the header as it is.
+std::string RecordingFacts::summary(const CapturedEpisode& out, const RecordingReport& report) const {
+  using Json = nlohmann::ordered_json;
+  Json skills = Json::array();
+  for (size_t i = 0; i < out.steps.size(); ++i) {
+    const MotionStep& s = out.steps[i];
+    Json one{
+        {"skill_id", s.skill_id}, {"name", s.name}, {"start_s", s.start_s}, {"end_s", s.end_s}, {"outcome", s.outcome}};
+    if (i < skills_.size()) one["manoeuvre"] = skills_[i].manoeuvre, one["kind"] = skills_[i].kind;
+    if (i < skills_.size() && !skills_[i].reason.empty()) one["reason"] = skills_[i].reason;
+    skills.push_back(std::move(one));
+  }
+  Json frames = Json::object();
+  for (const RecordedCamera& camera : start_.cameras) {
+    const auto count = report.per_topic.find("/camera/" + camera.name + "/image/compressed");
+    frames[camera.name] = {{"count", count == report.per_topic.end() ? 0 : count->second},
+                           {"width", camera.width},
+                           {"height", camera.height},
+                           {"rate_hz", camera.rate_hz}};
+  }
+  const EnergyResult& e = out.energy;
+  Json energy{{"total_J", e.total_J},           {"copper_J", energy_.total.copper}, {"peak_W", e.peak_W},
+              {"integrated_s", e.integrated_s}, {"joint_J", e.per_joint_J},         {"skill_J", e.per_skill_J},
+              {"limb_J", e.per_limb_J},         {"effector_J", e.per_effector_J}};
+  Json about{{"world", start_.world},
+             {"policy", start_.policy},
+             {"condition_set", start_.condition.set},
+             {"seed", start_.condition.seed},
+             {"condition", {{"numbers", start_.condition.numbers}, {"choices", start_.condition.choices}}},
+             {"duration_s", out.duration_s},
+             {"template", end_ ? end_->template_name : ""},
+             {"failure_reason", end_ ? end_->failure_reason : ""},
+             {"control_steps", end_ ? end_->control_steps : joint_samples_}};
+  about["cameras"] = std::move(frames);
+  about["skills"] = std::move(skills);
+  about["energy"] = std::move(energy);
+  return Json{{"recording", std::move(about)}}.dump();
+}
+
 Result<CapturedEpisode> RecordingFacts::episode(const RecordingReport& report) {
   CapturedEpisode out;
   out.duration_s = duration_s(report);
@@ -240,6 +280,7 @@ Result<CapturedEpisode> RecordingFacts::episode(const RecordingReport& report) {
   write_origin(out);
   write_portable(out);
   h.notes = notes_;
+  h.extra_json = summary(out, report);
   return out;
 }
 

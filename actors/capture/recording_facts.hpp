@@ -50,6 +50,7 @@ class RecordingFacts final : public RecordingVisitor {
   void write_streams(CapturedEpisode& out, const RecordingReport& report) const;
   void write_origin(CapturedEpisode& out) const;
   void write_portable(CapturedEpisode& out);
+  std::string summary(const CapturedEpisode& out, const RecordingReport& report) const;
   std::string skill_name(int64_t id) const;
 
   RecordingStart start_;
