@@ -7,6 +7,7 @@
 #include <random>
 
 #include "actors/capture/recorder.hpp"
+#include "actors/capture/source.hpp"
 #include "kernels/context.hpp"
 #include "kernels/pool.hpp"
 #include "tests/support/random_values.hpp"
@@ -144,6 +145,22 @@ TEST_CASE("datapack/portable_recording: a recording cut anywhere gives what is l
     CHECK(parse_rgb_features(artifacts->rgb_features_json));
   }
   CHECK(complete > 0);
+}
+
+TEST_CASE("datapack/portable_recording: a pack made at capture embeds what an export makes of its raw slice") {
+  const Made made = record();
+  for (const double share : {1.0, 0.9, 0.5}) {
+    const auto size = static_cast<size_t>(share * static_cast<double>(made.file.size()));
+    auto log = capture::open_log("one.mcap", mcap::memory_source(Bytes::copy_of(made.file.substr(0, size))), {},
+                                 {"robot-1", 0, uint64_t{1} << 30, 64u << 20});
+    REQUIRE_MESSAGE(log.has_value(), (log ? std::string() : log.error().message()));
+    const auto captured = (*log)->next();
+    REQUIRE((captured && captured->has_value()));
+    REQUIRE((*captured)->portable.complete());
+    const auto again = portable_of_recording(mcap::memory_source((*captured)->slice));
+    REQUIRE(again);
+    CHECK(*again == (*captured)->portable);
+  }
 }
 
 TEST_CASE("datapack/portable_recording: what is missing is said") {
