@@ -29,6 +29,7 @@ struct RecordId {
 struct Stream {
   std::vector<RecordId> records;
   std::vector<std::string> episodes;  // ids in the order of their records
+  std::vector<Event> events;
   uint64_t datapacks = 0;
   uint64_t bytes = 0;
 };
@@ -52,6 +53,10 @@ Status take_block(const Block& block, Stream& stream) {
     stream.records.push_back({record.seq, record.hash});
     stream.bytes += record.frame.size();
     if (record.kind == RecordKind::datapack) ++stream.datapacks;
+    if (record.kind == RecordKind::event) {
+      DROVER_ASSIGN(auto event, decode_event(record.payload));
+      stream.events.push_back(std::move(event));
+    }
     if (record.kind != RecordKind::episode) continue;
     DROVER_ASSIGN(const auto episode, decode_episode(record.payload));
     stream.episodes.push_back(episode.episode_id);
@@ -76,6 +81,9 @@ class Checker {
   void check_journals();
   void check_order();
   void check_packs();
+  Status read_world(const ReadTxn& txn);
+  void check_bodies();
+  void check_physics();
   void check_applied();
   void check_audit();
   void check_faults();
@@ -161,6 +169,7 @@ Status Checker::read_centre(const ReadTxn& txn) {
     DROVER_TRY(take_pack(flat));
     return true;
   }));
+  DROVER_TRY(read_world(txn));
   DROVER_ASSIGN(const auto totals, centre_->blobs().totals_in(txn));
   out_.chunk_bytes = totals.held_bytes;
   return {};
@@ -190,6 +199,7 @@ void Checker::check_arrival() {
   Promise once, content;
   std::map<std::string, const Episode*> arrived;  // by robot and id
   for (const Episode& episode : episodes_) {
+    if (is_world_episode(episode)) continue;  // told by check_bodies
     const std::string key = episode.robot + "\n" + episode.episode_id;
     once.expect(arrived.emplace(key, &episode).second, episode.episode_id + " is there twice");
   }
@@ -346,6 +356,82 @@ Status Checker::check_blobs(const ReadTxn& txn, Promise& promise) {
   return {};
 }
 
+// ---- physics episodes
+
+Status Checker::read_world(const ReadTxn& txn) {
+  for (const Episode& episode : episodes_) {
+    if (!is_world_episode(episode)) continue;
+    DROVER_ASSIGN(auto world, read_world_episode(centre_->blobs(), txn, episode));
+    const auto pack = packs_.find(episode.robot + "\n" + episode.episode_id);
+    if (pack != packs_.end()) add_pack(pack->second, world);
+    out_.world.push_back(std::move(world));
+  }
+  std::stable_sort(out_.world.begin(), out_.world.end(), [](const WorldEpisode& a, const WorldEpisode& b) {
+    return std::tie(a.robot, a.seed) < std::tie(b.robot, b.seed);
+  });
+  return {};
+}
+
+// Every episode that was begun: a recording that arrived, or an event that says why there is none.
+void Checker::check_bodies() {
+  Promise there;
+  uint64_t whole = 0, prefixes = 0, told = 0;
+  for (const BodyPlan& plan : in_.bodies) {
+    const std::string& robot = in_.robots[plan.robot];
+    uint64_t cut = 0;
+    for (uint64_t ordinal = 0; ordinal < plan.episodes; ++ordinal) {
+      const std::string what = fmt::format("{}: episode {} (seed {})", robot, ordinal, plan.seed + ordinal);
+      const auto count = std::count_if(out_.world.begin(), out_.world.end(), [&](const WorldEpisode& e) {
+        return e.robot == robot && e.seed == plan.seed + ordinal;
+      });
+      const auto& events = inboxes_[plan.robot].events;
+      const bool explained = std::any_of(events.begin(), events.end(), [&](const Event& event) {
+        return event.subject.starts_with(fmt::format("{:08}-", ordinal));
+      });
+      told += count == 0 && explained ? 1 : 0;
+      there.expect(count == 1 || (count == 0 && explained), fmt::format("{} arrived {} times", what, count));
+    }
+    for (const WorldEpisode& e : out_.world)
+      if (e.robot == robot) (e.complete ? whole : cut)++;
+    const uint64_t kills = plan.robot == 1 ? in_.course.kills : 0;  // robot B
+    there.expect(cut <= kills, fmt::format("{}: {} prefixes but {} kills", robot, cut, kills));
+    prefixes += cut;
+  }
+  for (const WorldEpisode& e : out_.world)
+    there.expect(e.complete || !e.reason.empty(), e.episode_id + " is a prefix and does not say why");
+  tell("every physics episode is whole, or a labelled prefix", there,
+       fmt::format("{} whole, {} cut by the kill, {} lost with an event that says so", whole, prefixes, told));
+}
+
+// What arrived is what the same seeds give without any runtime around them.
+void Checker::check_physics() {
+  Promise same;
+  if (!in_.runs) same.fail_with(in_.runs.error().message());
+  double work_J = 0;
+  for (const WorldEpisode& e : out_.world) {
+    work_J += e.work_J;
+    const ExpectedRun* run = nullptr;
+    for (size_t i = 0; in_.runs && i < in_.runs->size(); ++i)
+      if (in_.robots[(*in_.runs)[i].robot] == e.robot && (*in_.runs)[i].seed == e.seed) run = &(*in_.runs)[i];
+    if (run == nullptr) {
+      same.fail_with(e.episode_id + ": nobody asked for seed " + std::to_string(e.seed));
+      continue;
+    }
+    if (e.complete) {
+      same.expect(e.hash == run->hash, e.episode_id + ": other physics");
+      same.expect(e.kind == run->kind && e.skills == run->skills && e.events == run->events,
+                  e.episode_id + ": other skills or events");
+    }
+    same.expect(e.complete ? e.duration_s == run->duration_s && e.work_J == run->work_J
+                           : e.duration_s <= run->duration_s && e.work_J <= run->work_J,
+                e.episode_id + ": other duration or energy");
+    same.expect(e.packed && std::abs(e.pack_J - e.work_J) <= 1e-6 * std::max(1.0, e.work_J),
+                e.episode_id + ": its datapack has another energy");
+  }
+  tell("physics episodes equal an independent run of their seeds", same,
+       fmt::format("states, skills, events and {:.1f} J to the bit", work_J));
+}
+
 void Checker::check_applied() {
   Promise applied;
   for (size_t i = 0; i < in_.robots.size(); ++i) {
@@ -420,6 +506,10 @@ Findings Checker::run() {
   check_journals();
   check_order();
   check_packs();
+  if (!in_.bodies.empty()) {
+    check_bodies();
+    check_physics();
+  }
   check_applied();
   Promise blobs;
   const Status rest = centre_->central_env().read([&](const ReadTxn& txn) -> Status {

@@ -9,14 +9,18 @@
 #include <string>
 #include <vector>
 
+#include "smoke/bodies.hpp"
 #include "smoke/drive.hpp"
 #include "smoke/inputs.hpp"
+#include "smoke/recordings.hpp"
 #include "smoke/report.hpp"
 
 namespace drover::smoke {
 
 struct CheckInput {
   const Inputs& inputs;
+  const std::vector<BodyPlan>& bodies;
+  const Result<std::vector<ExpectedRun>>& runs;  // what their episodes come to
   const Course& course;
   std::vector<std::string> robots;
   std::vector<std::string> robot_stores;  // folders
@@ -50,7 +54,8 @@ struct Findings {
   uint64_t journal_bytes = 0;         // of all robots' journals
   uint64_t inbox_bytes = 0;
   uint64_t pack_bytes = 0;
-  uint64_t chunk_bytes = 0;  // held at the centre
+  uint64_t chunk_bytes = 0;         // held at the centre
+  std::vector<WorldEpisode> world;  // physics episodes at the centre, by robot and seed
 };
 
 // Never fails: trouble with reading a store is a broken promise.

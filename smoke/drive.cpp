@@ -16,6 +16,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t robot_a = 0;
 constexpr size_t robot_b = 1;
+constexpr size_t robot_c = 2;
 constexpr int64_t restart_wait_ms = 10'000;
 constexpr double moment_s = 0.02;
 constexpr size_t moments_max = 20'000;
@@ -93,14 +94,18 @@ Status Driver::feed(size_t robot, size_t upto) {
 Status Driver::lose_and_revive_robot() {
   const std::string name = fleet_.options().robots[robot_b];
   DROVER_TRY(feed(robot_b, (files_[robot_b].size() + 1) / 2));
-  DROVER_TRY(wait_for(name + " to hold records", [&] {
+  DROVER_TRY(wait_for(name + " to hold records and to be in the middle of an episode", [&] {
     const RobotView& b = view().robots[robot_b];
-    return b.last_seq > 0 || (fed_settled(robot_b) && b.idle);
+    return (b.last_seq > 0 || (fed_settled(robot_b) && b.idle)) && (b.acting || b.body_rests);
   }));
-  const bool middle = !fed_settled(robot_b) || view().robots[robot_b].acked_seq < view().robots[robot_b].last_seq;
+  const RobotView& b = view().robots[robot_b];
+  const bool middle = !fed_settled(robot_b) || b.acked_seq < b.last_seq;
   fleet_.kill_robot(robot_b);
   ++course_.kills;
-  mark(fmt::format("{} killed {}", name, middle ? "in the middle of its work" : "(it had just finished a file)"));
+  mark(fmt::format("{} killed {}", name,
+                   b.acting ? "in the middle of an episode"
+                   : middle ? "in the middle of its work"
+                            : "(it had just finished a file)"));
   DROVER_TRY(feed(robot_b, files_[robot_b].size()));
   DROVER_TRY(fleet_.start_robot(robot_b, restart_wait_ms));
   mark(name + " started again");
@@ -126,12 +131,12 @@ Status Driver::lose_and_revive_coordinator() {
   fleet_.kill_coordinator();
   ++course_.coordinator_kills;
   mark("coordinator killed");
-  DROVER_TRY(feed(robot_a, files_[robot_a].size()));
+  for (const size_t robot : {robot_a, robot_c}) DROVER_TRY(feed(robot, files_[robot].size()));
   DROVER_TRY(wait_for(fleet_.options().robots[robot_a] + " to go on without a centre",
                       [&] { return fed_settled(robot_a) && view().robots[robot_a].idle; }));
   DROVER_TRY(fleet_.start_coordinator(restart_wait_ms));
   mark("coordinator started again");
-  return wait_for("both robots to reconnect", [&] {
+  return wait_for("all robots to reconnect", [&] {
     for (const RobotView& robot : view().robots)
       if (!robot.link_up) return false;
     return view().centre_up;
@@ -146,6 +151,8 @@ std::string Driver::undrained() const {
     const std::string& name = fleet_.options().robots[i];
     if (!robot.up) add(name + " does not answer");
     if (robot.files < fed_[i]) add(fmt::format("{}: {} of {} logs settled", name, robot.files, fed_[i]));
+    if (!robot.body_rests) add(fmt::format("{}: {} episodes begun, more to come", name, robot.episodes_begun));
+    if (robot.recordings_waiting > 0) add(fmt::format("{}: {} recordings to take", name, robot.recordings_waiting));
     if (robot.acked_seq < robot.last_seq)
       add(fmt::format("{}: {} of {} records acknowledged", name, robot.acked_seq, robot.last_seq));
     if (robot.applied_seq < robot.last_seq)
@@ -172,7 +179,7 @@ Status Driver::run() {
   DROVER_TRY(fleet_.start_coordinator());
   for (size_t i = 0; i < robot_count; ++i) DROVER_TRY(fleet_.start_robot(i));
   mark("coordinator and robots started");
-  DROVER_TRY(feed(robot_a, (files_[robot_a].size() + 1) / 2));
+  for (const size_t robot : {robot_a, robot_c}) DROVER_TRY(feed(robot, (files_[robot].size() + 1) / 2));
   DROVER_TRY(lose_and_revive_robot());
   DROVER_TRY(cut_link());
   DROVER_TRY(lose_and_revive_coordinator());

@@ -1,8 +1,9 @@
 // Drive: one smoke run from the first log to the last chunk, with faults in the middle.
 //
-// The course is made of steps that wait for facts, never for time: half of the logs arrive; robot B is killed while it
-// holds records; the rest of its logs arrive while it is dead; it comes back; robot A's link is cut; the coordinator
-// is killed while logs arrive, and comes back; then everything must drain.
+// The course is made of steps that wait for facts, never for time: half of the logs arrive while robots with a body
+// act; robot B is killed in the middle of an episode while it holds records; the rest of its logs arrive while it is
+// dead; it comes back; robot A's link is cut; the coordinator is killed while logs arrive, and comes back; then
+// everything must drain.
 #pragma once
 
 #include <atomic>

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "actors/network/uplink_messages.hpp"
+#include "actors/robot/episode_actor.hpp"
 #include "storage/inbox.hpp"
 #include "storage/journal.hpp"
 
@@ -42,6 +43,10 @@ Result<std::string> central_figures(const sync::CentralStore& store, const netwo
   });
 }
 
+std::string marks_of(const std::string& folder) {
+  return "spool/" + folder + "\n";
+}
+
 // The spool's marks outlive the daemon: they count what every life settled.
 void count_files(const sync::SourceMarks& marks, RobotView& view) {
   view.files = view.files_repeated = view.files_set_aside = 0;
@@ -52,6 +57,27 @@ void count_files(const sync::SourceMarks& marks, RobotView& view) {
     if (mark->state == capture::MarkState::duplicate) ++view.files_repeated;
     if (mark->state == capture::MarkState::quarantined) ++view.files_set_aside;
   }
+}
+
+void count_recordings(const sync::SourceMarks& marks, RobotView& view) {
+  view.recordings = view.recordings_set_aside = 0;
+  for (const sync::SourceMark& stored : marks.marks) {
+    const auto mark = capture::decode_mark(as_bytes(stored.value));
+    if (!mark || mark->state == capture::MarkState::taking) continue;
+    ++view.recordings;
+    if (mark->state != capture::MarkState::done) ++view.recordings_set_aside;
+  }
+}
+
+// Recordings and their parts that are still to be taken.
+uint64_t count_recordings_in(const std::string& folder) {
+  std::error_code failed;
+  uint64_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+    const std::filesystem::path end = entry.path().extension();
+    count += end == ".mcap" || end == ".part" ? 1 : 0;
+  }
+  return count;
 }
 
 }  // namespace
@@ -97,6 +123,12 @@ std::unique_ptr<runtime::Environment> Fleet::environment(const std::string& node
   return std::make_unique<runtime::Environment>(ground_.system, std::move(options));
 }
 
+const BodyPlan* Fleet::body_of(size_t robot) const {
+  for (const BodyPlan& body : options_.bodies)
+    if (body.robot == robot) return &body;
+  return nullptr;
+}
+
 nodes::RobotNodeOptions Fleet::robot_options(size_t robot) const {
   nodes::RobotNodeOptions node;
   nodes::RobotConfig& config = node.config;
@@ -109,6 +141,7 @@ nodes::RobotNodeOptions Fleet::robot_options(size_t robot) const {
   config.capture.poll_ms = 20;
   config.capture.stable_polls = 1;  // logs are renamed into the spool in one step
   config.capture.spools.push_back({spool_of(robot), "auto"});
+  if (const BodyPlan* body = body_of(robot)) config.world = body_config(*body, options_.work, options_.robots[robot]);
   node.link.self = {network::Role::robot, options_.robots[robot]};
   node.link.memory_listener = listener_;
   node.link.limits = link_limits();
@@ -246,7 +279,7 @@ void Fleet::look_at_robot(size_t robot, RobotView& view) {
   const auto store = ask<sync::RobotStoreFacts>(life.node->store(), sync::AskRobotStore{});
   const auto outbox = ask<sync::OutboxFacts>(life.node->outbox(), sync::AskOutbox{});
   const auto capture = ask<capture::CaptureFacts>(life.node->captures().front(), capture::AskCapture{});
-  auto marks = ask<Result<sync::SourceMarks>>(life.node->store(), sync::ReadMarks{"spool/"});
+  auto marks = ask<Result<sync::SourceMarks>>(life.node->store(), sync::ReadMarks{marks_of(spool_of(robot))});
   if (!store || !outbox || !capture || !marks || !*marks) return;
   count_files(**marks, view);
   view.up = true;
@@ -260,6 +293,7 @@ void Fleet::look_at_robot(size_t robot, RobotView& view) {
   view.journal_bytes_sent = outbox->journal_bytes_sent;
   view.blob_bytes_sent = outbox->blob_bytes_sent;
   view.idle = capture->idle;
+  look_at_body(robot, view);
   view.alarm = !outbox->halted.empty() ? outbox->halted : !store->alarm.empty() ? store->alarm : capture->alarm;
   if (!coordinator_.node) return;
   const auto central =
@@ -267,6 +301,24 @@ void Fleet::look_at_robot(size_t robot, RobotView& view) {
   if (!central) return;
   view.applied_seq = central->applied_seq;
   view.chunks_wanted = central->chunks_wanted;
+}
+
+void Fleet::look_at_body(size_t robot, RobotView& view) {
+  const BodyPlan* body = body_of(robot);
+  view.body_rests = body == nullptr;
+  view.acting = false;
+  if (body == nullptr) return;
+  const auto& node = *robots_[robot].node;
+  const std::string folder = recordings_of(options_.work, options_.robots[robot]);
+  const auto facts = ask<robot::EpisodesFacts>(node.world(), robot::AskEpisodes{});
+  const auto marks = ask<Result<sync::SourceMarks>>(node.store(), sync::ReadMarks{marks_of(folder)});
+  if (!facts || !marks || !*marks) return;
+  count_recordings(**marks, view);
+  view.recordings_waiting = count_recordings_in(folder);
+  view.acting = facts->running;
+  view.body_rests = facts->done;
+  view.episodes_begun = facts->next_ordinal;
+  if (!facts->no_pictures.empty()) view.no_pictures = facts->no_pictures;
 }
 
 void Fleet::look_at_centre(FleetView& view) {

@@ -19,6 +19,7 @@
 #include "actors/sync/outbox_actor.hpp"
 #include "nodes/coordinator_node.hpp"
 #include "nodes/robot_node.hpp"
+#include "smoke/bodies.hpp"
 #include "smoke/live.hpp"
 
 namespace drover::smoke {
@@ -28,6 +29,7 @@ struct FleetOptions {
   std::string configs;  // folder with mappings, econ and baselines
   uint64_t seed = 1;
   std::vector<std::string> robots;  // node ids
+  std::vector<BodyPlan> bodies;     // at most one per robot
   runtime::LogSink log;
 };
 
@@ -76,6 +78,8 @@ class Fleet {
   std::optional<Reply> ask(const runtime::Ref& ref, const Ask& question);
   Status await_released(int64_t wait_ms) const;
   void look_at_robot(size_t robot, RobotView& view);
+  void look_at_body(size_t robot, RobotView& view);
+  const BodyPlan* body_of(size_t robot) const;
   void look_at_centre(FleetView& view);
 
   // What actors stand on. Never destroyed: CAF's clock refers to actors that have ended until the timeouts of their

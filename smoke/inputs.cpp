@@ -116,8 +116,9 @@ Status generate_into(const std::string& folder, uint64_t seed, uint32_t episodes
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) return fail(Errc::io, folder, "cannot make the folder: " + failed.message());
+  constexpr size_t sets = 4;
   constexpr int64_t shift_ns = 8LL * 3600 * 1'000'000'000;  // one shift after the other
-  for (size_t set = 0; set < 2 * robot_count; ++set) {
+  for (size_t set = 0; set < sets; ++set) {
     capture::GenerateOptions options;
     options.seed = seed + set;
     options.episodes = episodes;

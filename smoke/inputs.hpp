@@ -17,7 +17,7 @@
 
 namespace drover::smoke {
 
-inline constexpr size_t robot_count = 2;
+inline constexpr size_t robot_count = 3;
 
 struct ExpectedEpisode {
   std::string episode_id;
@@ -49,7 +49,7 @@ struct Inputs {
 
 using Mappings = std::vector<std::shared_ptr<const capture::Mapping>>;
 
-// Writes made-up logs of each kind for every robot into `folder`. Errors: invalid_argument, io.
+// Writes made-up logs of each kind into `folder`. Errors: invalid_argument, io.
 Status generate_into(const std::string& folder, uint64_t seed, uint32_t episodes);
 
 // Finds *.csv and *.mcap below `folder` and plans them. Errors: not_found (no folder, or no log in it), io.

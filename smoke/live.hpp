@@ -11,9 +11,18 @@ struct RobotView {
   bool up = false;  // its actors answered
   bool link_up = false;
   bool idle = false;   // capture has nothing to do
-  uint64_t files = 0;  // settled, over all lives: captured, known already or set aside
+  uint64_t files = 0;  // logs settled, over all lives: captured, known already or set aside
   uint64_t files_repeated = 0;
   uint64_t files_set_aside = 0;
+  // Of its body; all zero without one.
+  bool acting = false;          // an episode runs
+  bool body_rests = true;       // all its episodes have ended
+  uint64_t episodes_begun = 0;  // over all lives
+  uint64_t recordings = 0;      // settled, over all lives
+  uint64_t recordings_set_aside = 0;
+  uint64_t recordings_waiting = 0;  // in its folder, parts included
+  std::string no_pictures;          // why its recordings have none
+
   uint64_t last_seq = 0;
   uint64_t acked_seq = 0;
   uint64_t applied_seq = 0;

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <mutex>
 
@@ -36,6 +37,7 @@ struct Options {
   std::string configs;
   uint64_t seed = 1;
   uint32_t episodes = 40;
+  uint32_t world_episodes = 5;
   double deadline_s = 60;
   bool keep = false;
   bool json = false;
@@ -44,21 +46,23 @@ struct Options {
 };
 
 constexpr const char* about =
-    "Runs two robots and a coordinator in this process, over in-memory links and temporary stores.\n"
-    "Robots take up logs, turn them into valued datapacks and bring them to the centre. In the middle one robot is\n"
-    "killed and restarted, a link is cut, and the coordinator is killed and restarted. When everything has drained,\n"
-    "the stores are opened and compared with the logs themselves.\n";
+    "Runs three robots and a coordinator in this process, over in-memory links and temporary stores.\n"
+    "Robots take up logs, and two of them act in a simulated world as well: what they do becomes valued datapacks and\n"
+    "comes to the centre. In the middle one robot is killed and restarted, a link is cut, and the coordinator is "
+    "killed and restarted. When everything has drained,\n"
+    "the stores are opened and compared with the logs, and with the same physics run again by itself.\n";
 
 constexpr const char* lesson =
     "\nExamples\n"
     "  drover smoke                      on logs that it makes up (their episodes are labelled synthetic)\n"
     "  drover smoke --logs ~/robot-logs  on your own: every *.csv and *.mcap below the folder; they are copied, not "
     "moved\n"
+    "  drover smoke --world-episodes 0   logs only\n"
     "  drover smoke --keep --work /tmp/s keep the stores, to look at them with drover packs and drover audit\n"
     "  drover smoke --json | jq .passed  the report as JSON on stdout, nothing else\n"
     "\nColumns of the live table\n"
     "  files      logs that the robots are done with, of all that were handed over\n"
-    "  episodes   that arrived at the centre, of those that reading the logs directly finds\n"
+    "  episodes   that arrived at the centre, of those that the logs hold and the simulated bodies begin\n"
     "  records    in the robots' journals; acked: synced at the centre; applied: in its indexes; backlog: not yet\n"
     "  chunks     pieces of raw data held at the centre\n"
     "\nA log of an unknown kind is listed in the report and does not fail the run; configs/mappings says how to add a "
@@ -166,16 +170,21 @@ class Run {
     DROVER_ASSIGN(inputs_, plan_inputs(folder, mappings, robots_));
     inputs_.generated = options_.logs.empty();
     source_ = inputs_.generated
-                  ? "2 robots and a coordinator on logs that the run generated itself (synthetic, not of a real robot)"
-                  : "2 robots and a coordinator on the logs in " + options_.logs;
+                  ? "3 robots and a coordinator on logs that the run generated itself (synthetic, not of a real robot)"
+                  : "3 robots and a coordinator on the logs in " + options_.logs;
+    bodies_ = plan_bodies(options_.configs, options_.seed, options_.world_episodes);
+    if (!bodies_.empty()) source_ += "; two of the robots act in a simulated world";
+    runs_ = std::async(std::launch::async, run_plainly, bodies_);
     return {};
   }
 
   void live() {
     Live::Mode mode = isatty(STDERR_FILENO) ? Live::Mode::terminal : Live::Mode::plain;
     if (options_.quiet || options_.json) mode = Live::Mode::quiet;
-    Live live(mode, inputs_.files.size(), inputs_.episodes());
-    Fleet fleet({work_.path(), options_.configs, options_.seed, robots_, EventLog::sink(log_)});
+    uint64_t episodes = inputs_.episodes();
+    for (const BodyPlan& body : bodies_) episodes += body.episodes;
+    Live live(mode, inputs_.files.size(), episodes);
+    Fleet fleet({work_.path(), options_.configs, options_.seed, robots_, bodies_, EventLog::sink(log_)});
     const Status driven = drive(fleet, inputs_, {options_.deadline_s, &interrupted}, live, course_);
     if (!driven) trouble_ = driven.error().what;
     const Status stopped = fleet.stop(10'000);
@@ -193,8 +202,9 @@ class Run {
   }
 
   void finish() {
-    const Findings findings = check({inputs_, course_, robots_, robot_stores_, central_store_, log_->errors(),
-                                     log_->first_error(), trouble_.empty(), trouble_});
+    const auto runs = runs_.get();
+    const Findings findings = check({inputs_, bodies_, runs, course_, robots_, robot_stores_, central_store_,
+                                     log_->errors(), log_->first_error(), trouble_.empty(), trouble_});
     const double wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
     report_ = make_report({inputs_, course_, findings, robots_, source_, options_.seed, wall_s});
   }
@@ -216,7 +226,9 @@ class Run {
   WorkFolder work_;
   std::shared_ptr<EventLog> log_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-  const std::vector<std::string> robots_{"robot-a", "robot-b"};
+  const std::vector<std::string> robots_{"robot-a", "robot-b", "robot-c"};
+  std::vector<BodyPlan> bodies_;
+  std::future<Result<std::vector<ExpectedRun>>> runs_;
   Inputs inputs_;
   std::string source_;
   Course course_;
@@ -233,6 +245,9 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--report", options.report, "Where the report goes")->type_name("DIR")->capture_default_str();
   app.add_option("--episodes", options.episodes, "Episodes per generated log")
       ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  app.add_option("--world-episodes", options.world_episodes, "Physics episodes of each robot that has a body; 0: none")
+      ->check(CLI::Range(0, 10'000))
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Root of every random choice")->capture_default_str();
   app.add_option("--deadline", options.deadline_s, "Seconds until everything must have drained")

@@ -248,6 +248,17 @@ Table course_table(const ReportInput& in) {
   return table;
 }
 
+nlohmann::json world_metrics(const ReportInput& in) {
+  std::map<std::string, uint64_t> kinds;
+  uint64_t prefixes = 0, pictures = 0;
+  for (const WorldEpisode& episode : in.findings.world) {
+    prefixes += episode.complete ? 0 : 1;
+    pictures += episode.pictures_in_all;
+    if (episode.complete) ++kinds[episode.kind];
+  }
+  return {{"episodes", in.findings.world.size()}, {"prefixes", prefixes}, {"templates", kinds}, {"pictures", pictures}};
+}
+
 std::string metrics(const ReportInput& in) {
   const FleetView& last = in.course.last;
   uint64_t resent = 0;
@@ -272,6 +283,7 @@ std::string metrics(const ReportInput& in) {
                       {"drained_s", in.course.drained_s},
                       {"events", in.findings.events},
                       {"outcomes", in.findings.outcomes},
+                      {"world_episodes", world_metrics(in)},
                       {"joint_Wh", in.findings.joint_Wh},
                       {"skill_Wh", in.findings.skill_Wh}};
   return json.dump();
@@ -286,6 +298,7 @@ void add_headlines(const ReportInput& in, Report& report) {
     for (const auto& [robot, count] : robots) events += count;
   report.headlines = {
       {std::to_string(in.inputs.files.size()), "logs"},
+      {std::to_string(in.findings.world.size()), "physics episodes"},
       {std::to_string(last.episodes), "episodes at the centre"},
       {std::to_string(last.packs), "datapacks"},
       {std::to_string(last.last_seq()), "records journaled"},
@@ -317,6 +330,7 @@ Report make_report(const ReportInput& in) {
   report.tables = {stage_table(in), task_table(in), kind_table(in), course_table(in)};
   if (!in.inputs.left_aside.empty()) report.tables.push_back(aside_table(in));
   report.metrics_json = metrics(in);
+  if (!in.findings.world.empty()) add_world(in, report);
   return report;
 }
 

@@ -18,6 +18,9 @@ struct ReportInput {
   double wall_s = 0;
 };
 
+// What physics episodes show: their pictures moment by moment, values by condition, energy by joint and skill.
+void add_world(const ReportInput& input, Report& report);
+
 Report make_report(const ReportInput& input);
 
 }  // namespace drover::smoke

@@ -35,15 +35,33 @@ struct PlotMark {
   std::string what;
 };
 struct Plot {
-  enum class Kind : uint8_t { lines, bars, histogram };
+  enum class Kind : uint8_t { lines, bars, histogram, dots };
   Kind kind = Kind::lines;
   std::string title;
   std::string note;
   std::string x_label;
   std::string y_label;
   std::vector<Series> series;          // lines: one each; histogram: the y of the first series are the samples
-  std::vector<std::string> bar_names;  // bars: the names of the points, in this order; several series are stacked
+  std::vector<std::string> bar_names;  // bars: the names of the points, in this order; several series are stacked.
+                                       // dots: the names of the rows; a point's y says which row it is in
   std::vector<PlotMark> marks;         // lines: what happened when
+};
+
+// Pictures in rows: one row an episode, one picture a moment of it.
+struct SheetPicture {
+  std::string caption;
+  std::string jpeg;
+};
+struct SheetRow {
+  std::string name;
+  std::string detail;
+  std::string tone;  // good | mixed | bad | plain: the colour of the name
+  std::vector<SheetPicture> pictures;
+};
+struct Sheet {
+  std::string title;
+  std::string note;
+  std::vector<SheetRow> rows;
 };
 
 // A promise that the run checked.
@@ -68,7 +86,8 @@ struct Report {
   std::vector<Check> checks;
   std::vector<Table> tables;
   std::vector<Plot> plots;
-  std::string metrics_json;  // free-form numbers for tools; one JSON object
+  std::vector<Sheet> sheets;  // in the HTML only
+  std::string metrics_json;   // free-form numbers for tools; one JSON object
 
   bool passed() const;
 };

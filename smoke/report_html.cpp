@@ -243,6 +243,39 @@ std::string histogram_svg(const Plot& plot) {
   return out + "</svg>";
 }
 
+// One point per value, in named rows; points of a row are set apart so that none hides another.
+std::string dots_svg(const Plot& plot) {
+  double low = 0, high = 0;
+  for (const Series& s : plot.series)
+    for (const Point& p : s.points) low = std::min(low, p.x), high = std::max(high, p.x);
+  const Axis x = axis(low, high);
+  const Frame f{x, {0, 1, 1}};
+  const double rows = static_cast<double>(std::max<size_t>(1, plot.bar_names.size()));
+  const double room = (height - top - bottom) / rows;
+  std::string out = svg_open(plot.title) + x_ticks(f, plot.x_label);
+  for (size_t i = 0; i < plot.bar_names.size(); ++i) {
+    const double y = top + room * (static_cast<double>(i) + 0.5);
+    out += fmt::format("<line class=grid x1={:.1f} x2={:.1f} y1={:.1f} y2={:.1f} />", left, width - right, y, y);
+    out += fmt::format("<text x={:.1f} y={:.1f} class=tick text-anchor=end>{}</text>", left - 6, y + 4,
+                       escape(short_name(plot.bar_names[i], left)));
+  }
+  if (low < 0)
+    out += fmt::format("<line class=zero x1={:.1f} x2={:.1f} y1={:.1f} y2={:.1f} />", f.px(0), f.px(0), top,
+                       height - bottom);
+  std::vector<size_t> in_row(plot.bar_names.size(), 0);
+  for (size_t s = 0; s < plot.series.size(); ++s) {
+    for (const Point& p : plot.series[s].points) {
+      const size_t row = std::min(static_cast<size_t>(std::max(0.0, p.y)), in_row.size() - 1);
+      const double apart = 0.12 * room * (static_cast<double>(in_row[row]++ % 5) - 2);
+      out +=
+          fmt::format("<circle cx={:.1f} cy={:.1f} r=5.5 fill=\"{}\" fill-opacity=0.85><title>{}: {}</title></circle>",
+                      f.px(p.x), top + room * (static_cast<double>(row) + 0.5) + apart, colour_of(s),
+                      escape(plot.series[s].name), number(p.x));
+    }
+  }
+  return out + "</svg>";
+}
+
 bool empty_plot(const Plot& plot) {
   return std::all_of(plot.series.begin(), plot.series.end(), [](const Series& s) { return s.points.empty(); });
 }
@@ -263,6 +296,8 @@ std::string plot_html(const Plot& plot) {
     svg = lines_svg(plot);
   else if (plot.kind == Plot::Kind::histogram)
     svg = histogram_svg(plot);
+  else if (plot.kind == Plot::Kind::dots && !plot.bar_names.empty())
+    svg = dots_svg(plot);
   else
     svg = named_bars_svg(plot);
   return fmt::format("<figure><figcaption>{}</figcaption>{}{}<p class=note>{}</p></figure>", escape(plot.title),
@@ -296,6 +331,32 @@ std::string table_html(const Table& table) {
          "</section>";
 }
 
+std::string base64(const std::string& bytes) {
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t word = 0;
+    for (size_t k = 0; k < 3; ++k)
+      word = word << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (size_t k = 0; k < 4; ++k) out += i + k > bytes.size() ? '=' : digits[word >> (18 - 6 * k) & 63];
+  }
+  return out;
+}
+
+std::string sheet_html(const Sheet& sheet) {
+  std::string out = "<h2>" + escape(sheet.title) + "</h2><div class=sheet>";
+  for (const SheetRow& row : sheet.rows) {
+    out += fmt::format("<div class=strip><div class=about><b class=\"{}\">{}</b><span>{}</span></div>",
+                       escape(row.tone), escape(row.name), escape(row.detail));
+    for (const SheetPicture& picture : row.pictures)
+      out += fmt::format("<div class=shot><img alt=\"{0}\" src=\"data:image/jpeg;base64,{1}\"><span>{0}</span></div>",
+                         escape(picture.caption), base64(picture.jpeg));
+    out += "</div>";
+  }
+  return out + "</div>" + (sheet.note.empty() ? "" : "<p class=note>" + escape(sheet.note) + "</p>");
+}
+
 std::string checks_html(const std::vector<Check>& checks) {
   std::string out = "<h2>Invariants</h2><ul class=checks>";
   for (const Check& check : checks)
@@ -311,7 +372,7 @@ constexpr const char* style = R"(
 header{display:flex;gap:20px;align-items:flex-start;justify-content:space-between;flex-wrap:wrap}
 h1{font-size:27px;line-height:1.2;margin:0}h2{font-size:18px;margin:30px 0 10px}.sub{color:var(--soft);margin:6px 0 0}
 .verdict{padding:8px 16px;border-radius:8px;color:#fff;font-weight:600;font-size:16px}.pass{background:#047857}.fail{background:#b91c1c}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(125px,1fr));gap:12px;margin:22px 0 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(108px,1fr));gap:12px;margin:22px 0 0}
 .tiles div,figure,.checks{background:var(--card);border:1px solid var(--line);border-radius:10px}
 .tiles div{padding:12px 14px}.tiles b{display:block;font-size:19px;white-space:nowrap;line-height:1.25;font-variant-numeric:tabular-nums}.tiles span{color:var(--soft);font-size:13px}
 .checks{list-style:none;margin:0;padding:6px 0;columns:2;column-gap:0}
@@ -324,6 +385,9 @@ table{border-collapse:collapse;background:var(--card);width:100%}th,td{padding:6
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:16px}
 figure{margin:0;padding:14px 16px;break-inside:avoid}figcaption{font-weight:600;margin-bottom:4px}.legend{margin:0 0 2px;font-size:13px;color:var(--soft);display:flex;flex-wrap:wrap;gap:4px 16px}
 .legend i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:6px;vertical-align:-1px}.none{color:var(--soft);padding:60px 0;text-align:center}
+.sheet{display:grid;gap:10px}.strip{display:grid;grid-template-columns:170px repeat(6,minmax(0,1fr));gap:8px;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:10px 12px;break-inside:avoid}
+.about b{display:block}.about span,.shot span{color:var(--soft);font-size:12px;display:block;white-space:pre-line;line-height:1.35}.shot{text-align:center}.shot img{width:100%;display:block;border-radius:6px;image-rendering:auto}
+b.good{color:var(--good)}b.bad{color:var(--bad)}b.mixed{color:#b45309}@media(prefers-color-scheme:dark){b.mixed{color:#fbbf24}}@media(max-width:760px){.strip{grid-template-columns:repeat(3,1fr)}.about{grid-column:1/-1}}
 svg{width:100%;height:auto;display:block}.grid{stroke:var(--line)}.tick,.value{font-size:11px;fill:var(--soft)}.value{fill:var(--ink)}.label{font-size:12px;fill:var(--soft)}
 .mark{stroke:var(--soft);stroke-dasharray:3 3;opacity:.55}.zero{stroke:var(--ink);stroke-width:1}.pin{fill:var(--soft)}.pinno{font-size:9.5px;font-weight:700;fill:var(--card)}
 )";
@@ -349,7 +413,9 @@ std::string head_html(const Report& report) {
 }  // namespace
 
 std::string to_html(const Report& report) {
-  std::string out = head_html(report) + checks_html(report.checks) + "<h2>Pictures</h2><div class=plots>";
+  std::string out = head_html(report) + checks_html(report.checks);
+  for (const Sheet& sheet : report.sheets) out += sheet_html(sheet);
+  out += "<h2>Pictures</h2><div class=plots>";
   for (const Plot& plot : report.plots) out += plot_html(plot);
   out += "</div>";
   for (const Table& table : report.tables) out += table_html(table);
