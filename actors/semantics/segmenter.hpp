@@ -30,11 +30,14 @@ struct SegmenterConfig {
   double idle_after_s = 0.3;            // standing this long is idle
   double spike_N = 20;                  // a rise of the hand's force beyond it within spike_s is a collision
   double spike_s = 0.15;
-  double effort_N = 8;    // holding, and this much force without motion: pulling at something locked
-  double slip_m = 0.010;  // held object moved this far relative to the closed gripper
-  double lift_m = 0.015;  // height won or lost before it is a lift or a place
-  double decay_s = 0.15;  // shorter segments are folded into their neighbours, unless contact toggled
-  double window_s = 0.1;  // over which speeds are measured
+  double effort_N = 8;     // holding, and this much force without motion: pulling at something locked
+  double press_N = 3;      // sweeping over a surface with less is too little
+  double slip_m = 0.010;   // held object moved this far relative to the closed gripper
+  double lift_m = 0.015;   // height won or lost before it is a lift or a place
+  double tilt_rad = 0.25;  // what was let go and tips beyond it was misplaced ...
+  double shift_m = 0.025;  // ... or moves beyond it
+  double decay_s = 0.15;   // shorter segments are folded into their neighbours, unless contact toggled
+  double window_s = 0.1;   // over which speeds are measured
 };
 
 // Errors: invalid_argument with every problem (file, key, range).

@@ -1,0 +1,117 @@
+#include "actors/semantics/segment_events.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace drover::semantics {
+namespace {
+
+constexpr double spike_s_max = 1.5;  // pressing on longer is not a spike any more
+constexpr double spike_end_share = 0.4;
+constexpr double slip_s_min = 0.1;
+constexpr double slip_s_max = 2.0;
+constexpr double fall_m = 0.03;
+constexpr double rest_s = 0.7;  // until then it may still tip
+constexpr int looks = 3;
+
+}  // namespace
+
+void SpikeWatch::update(const SegmentTrack& track, const Moment& now) {
+  if (!track.has(signal_force)) return;
+  if (active_) {
+    peak_N_ = std::max(peak_N_, now.force);
+    const bool over = now.force < base_N_ + spike_end_share * (peak_N_ - base_N_);
+    if (over || now.time_s - since_s_ > spike_s_max) active_ = false;
+    return;
+  }
+  const uint64_t k = track.ready() - 1;
+  uint64_t lowest = k;
+  for (uint64_t i = k; i-- > track.oldest();) {
+    if (now.time_s - track.at(i).time_s > config_.spike_s + 1e-6 && i + 1 < k) break;
+    if (track.at(i).force < track.at(lowest).force) lowest = i;
+  }
+  base_N_ = track.at(lowest).force;
+  if (now.force - base_N_ <= config_.spike_N) return;
+  active_ = true;
+  peak_N_ = now.force;
+  since_s_ = now.time_s;
+  onset_ = track.force_onset(k, lowest, base_N_ + 0.15 * config_.spike_N);
+}
+
+void SlipWatch::start(const SegmentTrack& track, const Moment& now, uint64_t onset) {
+  active_ = true;
+  fell_ = false;
+  known_ = false;
+  onset_ = onset;
+  since_s_ = now.time_s;
+  const auto before = track.relative(thing_, onset > 0 ? onset - 1 : 0, looks, 0);
+  height_m_ = before.count > 0 ? before.at_m[2] : 0;
+}
+
+void SlipWatch::follow(const SegmentTrack& track, const GripWatch& grip, const Moment& now) {
+  const auto seen = track.relative(thing_, track.ready() - 1, 1, onset_);
+  if (seen.count > 0 && height_m_ - seen.at_m[2] > fall_m) fell_ = true;
+  const double seconds = now.time_s - since_s_;
+  const bool moved_on = grip.phase() == GripWatch::Phase::opening || grip.phase() == GripWatch::Phase::closing;
+  if (moved_on || seconds > slip_s_max || (now.still && seconds >= slip_s_min)) active_ = false;
+}
+
+void SlipWatch::update(const SegmentTrack& track, const GripWatch& grip, const Moment& now) {
+  if (active_) return follow(track, grip, now);
+  const uint64_t k = track.ready() - 1;
+  if (grip.lost()) {
+    thing_ = grip.thing();
+    return start(track, now, k > grip.closed_since() ? k - 1 : k);
+  }
+  if (!grip.holds() || grip.thing() >= track.thing_count()) {
+    known_ = false;
+    return;
+  }
+  if (!known_ || thing_ != grip.thing()) {
+    const auto taken = track.relative(grip.thing(), k, 2 * looks, grip.closed_since());
+    if (taken.count < looks) return;
+    // Further looks make it surer for as long as nothing was decided on it.
+    thing_ = grip.thing();
+    offset_m_ = taken.offset_m;
+    known_ = taken.count >= 2 * looks;
+    return;
+  }
+  const double limit_m = std::max(config_.slip_m, 4 * track.seen_noise_m());
+  const auto seen = track.relative(thing_, k, looks, grip.closed_since());
+  if (seen.count < looks || norm(seen.offset_m - offset_m_) <= limit_m) return;
+  const double first_m = std::max(0.3 * config_.slip_m, 2 * track.seen_noise_m());
+  uint64_t onset = k;
+  while (onset > grip.closed_since() && onset > track.oldest()) {
+    const auto before = track.relative(thing_, onset - 1, 1, grip.closed_since());
+    if (before.count == 0 || norm(before.offset_m - offset_m_) <= first_m) break;
+    --onset;
+  }
+  start(track, now, onset);
+}
+
+void RestWatch::update(const SegmentTrack& track, const GripWatch& grip, const Moment& now) {
+  misplaced_ = false;
+  const uint64_t k = track.ready() - 1;
+  if (grip.dropped_open() && grip.thing() < track.thing_count()) {
+    const auto before = track.relative(grip.thing(), grip.onset(), 1, grip.closed_since());
+    watching_ = before.count > 0 && !track.slides(grip.thing());
+    thing_ = grip.thing();
+    since_s_ = now.time_s;
+    at_m_ = before.at_m;
+    tilt_rad_ = before.tilt_rad;
+    return;
+  }
+  if (!watching_) return;
+  if (now.time_s - since_s_ > rest_s || grip.holds()) {
+    watching_ = false;
+    return;
+  }
+  const auto seen = track.relative(thing_, k, 2, grip.onset());
+  if (seen.count < 2) return;
+  const double shift_limit_m = std::max(config_.shift_m, 5 * track.seen_noise_m());
+  if (seen.tilt_rad - tilt_rad_ <= config_.tilt_rad && norm(seen.at_m - at_m_) <= shift_limit_m) return;
+  misplaced_ = true;
+  watching_ = false;
+}
+
+}  // namespace drover::semantics

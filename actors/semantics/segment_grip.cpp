@@ -1,0 +1,122 @@
+#include "actors/semantics/segment_grip.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace drover::semantics {
+namespace {
+
+constexpr double jitter_m = 0.0015;     // of a width that rests
+constexpr double rate_m_per_s = 0.012;  // fingers slower than this have come to rest
+constexpr double settle_s = 0.2;        // until then fingers that closed may still meet something
+constexpr double grip_N_min = 1.5;
+constexpr double width_m_min = 0.003;  // closed further than this they hold nothing
+constexpr int frames_without_contact = 2;
+constexpr double reach_m = 0.08;  // what is held is within it
+constexpr uint16_t thing_bits = (1u << objects_max) - 1;
+
+}  // namespace
+
+// Whether something is between the fingers; learns what.
+bool GripWatch::grips(const SegmentTrack& track, const Moment& now) {
+  if (track.has(signal_contacts)) {
+    const uint16_t touched = now.contacts & thing_bits;
+    if (touched == 0) return false;
+    const bool same = thing_ != no_object && (touched >> thing_ & 1) != 0;
+    if (!holds_ || !same) {
+      if (!holds_) thing_ = static_cast<uint8_t>(std::countr_zero(touched));
+    }
+    return !holds_ || same;
+  }
+  if (now.width_m < width_m_min && now.grip_N < grip_N_min) return false;
+  if (holds_) return true;
+  thing_ = no_object;
+  double nearest = reach_m;
+  for (size_t i = 0; i < track.thing_count(); ++i) {
+    const double far = norm(now.things[i].at_m - now.tool_m);
+    if (!now.things[i].visible || far >= nearest) continue;
+    nearest = far;
+    thing_ = static_cast<uint8_t>(i);
+  }
+  return true;
+}
+
+void GripWatch::change(const SegmentTrack& track, const Moment& now, Phase phase) {
+  const double sign = phase == Phase::closing ? 1 : -1;
+  uint64_t k = track.ready() - 1;
+  const uint64_t floor = std::max(track.oldest(), closed_since_);
+  while (k > floor && sign * (plateau_m_ - track.at(k - 1).width_m) > jitter_m) --k;
+  onset_ = k;
+  phase_ = phase;
+  if (phase == Phase::opening) {
+    let_go_ = holds_;
+    holds_ = false;
+  }
+  plateau_m_ = now.width_m;
+}
+
+void GripWatch::while_closed(const SegmentTrack& track, const Moment& now) {
+  if (!judged_) {
+    holds_ = grips(track, now);
+    const bool settled = now.time_s - track.at(std::max(closed_since_, track.oldest())).time_s >= settle_s;
+    judged_ = holds_ || settled;
+    missed_ = judged_ && !holds_;
+    return;
+  }
+  if (!holds_) return;
+  const bool squeezed = plateau_m_ - now.width_m > config_.gripper_change_m;
+  without_contact_ = grips(track, now) ? 0 : without_contact_ + 1;
+  if (!squeezed && without_contact_ < frames_without_contact) return;
+  if (!squeezed && now.width_m - plateau_m_ > jitter_m) return;  // the fingers are opening
+  lost_ = true;
+  holds_ = false;
+}
+
+void GripWatch::update(const SegmentTrack& track, const Moment& now) {
+  missed_ = lost_ = let_go_ = false;
+  if (!track.has(signal_gripper)) return;
+  const uint64_t k = track.ready() - 1;
+  if (!started_) {
+    started_ = true;
+    plateau_m_ = now.width_m;
+    onset_ = closed_since_ = k;
+    if (now.width_m < config_.gripper_open_m && grips(track, now)) {
+      phase_ = Phase::closed;
+      holds_ = judged_ = true;
+    }
+  }
+  const double change_m = now.width_m - plateau_m_;
+  switch (phase_) {
+    case Phase::open:
+    case Phase::closed:
+      if (change_m > config_.gripper_change_m) return change(track, now, Phase::opening);
+      if (phase_ == Phase::closed) while_closed(track, now);
+      if (change_m < -config_.gripper_change_m && phase_ == Phase::open) return change(track, now, Phase::closing);
+      if (std::abs(change_m) < jitter_m || lost_) plateau_m_ += (lost_ ? 1.0 : 0.2) * change_m;
+      break;
+    case Phase::closing:
+      if (change_m > config_.gripper_change_m) return change(track, now, Phase::opening);
+      plateau_m_ = std::min(plateau_m_, now.width_m);
+      if (now.width_rate > -rate_m_per_s && k > onset_) {
+        phase_ = Phase::closed;
+        plateau_m_ = now.width_m;
+        closed_since_ = k;
+        judged_ = holds_ = false;
+        without_contact_ = 0;
+        while_closed(track, now);
+      }
+      break;
+    case Phase::opening:
+      if (change_m < -config_.gripper_change_m) return change(track, now, Phase::closing);
+      plateau_m_ = std::max(plateau_m_, now.width_m);
+      if (now.width_rate < rate_m_per_s && k > onset_) {
+        phase_ = now.width_m >= width_m_min ? Phase::open : Phase::closed;
+        plateau_m_ = now.width_m;
+        closed_since_ = k;
+      }
+      break;
+  }
+}
+
+}  // namespace drover::semantics
