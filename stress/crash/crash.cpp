@@ -1,8 +1,10 @@
-// drover stress crash: the proof that kill -9 costs nothing. A real fleet (one coordinator, three robots, mutual TLS) captures
-// logs while a random process is killed at random moments, again and again; then it drains, the audit must balance,
-// and the coordinator's canonical dump must be byte-equal to that of a fleet that was left in peace.
+// drover stress crash: the proof that kill -9 costs nothing. A real fleet (one coordinator, three robots, mutual TLS)
+// captures logs while a random process is killed at random moments, again and again; then it drains, the audit must
+// balance, and the coordinator's canonical dump must be byte-equal to that of a fleet that was left in peace.
 //
 // The run fails when too few kills hit work in flight: a proof by doing nothing is none.
+#include "stress/crash/crash.hpp"
+
 #include <CLI/CLI.hpp>
 #include <array>
 #include <chrono>
@@ -13,7 +15,6 @@
 
 #include "actors/runtime/rng.hpp"
 #include "actors/sync/central_dump.hpp"
-#include "stress/crash/crash.hpp"
 #include "stress/crash/fleet.hpp"
 
 namespace drover::crash {

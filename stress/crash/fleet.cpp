@@ -20,6 +20,22 @@ namespace {
 namespace fs = std::filesystem;
 using storage::ReadTxn;
 
+bool is_log(const fs::path& path) {
+  return path.extension() == ".csv" || path.extension() == ".mcap";
+}
+
+Result<std::vector<fs::path>> logs_in(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator(folder, failed))
+    if (entry.is_regular_file() && is_log(entry.path())) files.push_back(entry.path());
+  if (failed) return fail(Errc::io, folder.string(), failed.message());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace
+
 Status write_text(const fs::path& path, std::string_view text) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(text.data(), static_cast<std::streamsize>(text.size()));
@@ -42,20 +58,6 @@ Result<uint16_t> free_port() {
   return ntohs(address.sin_port);
 }
 
-bool is_log(const fs::path& path) {
-  return path.extension() == ".csv" || path.extension() == ".mcap";
-}
-
-Result<std::vector<fs::path>> logs_in(const fs::path& folder) {
-  std::vector<fs::path> files;
-  std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(folder, failed))
-    if (entry.is_regular_file() && is_log(entry.path())) files.push_back(entry.path());
-  if (failed) return fail(Errc::io, folder.string(), failed.message());
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 std::string node_section(const std::string& id, const std::string& store) {
   return fmt::format("[node]\nid = \"{}\"\n[store]\ndir = \"{}\"\nfree_reserve_bytes = 0\n", id, store);
 }
@@ -66,13 +68,6 @@ std::string tls_section(const std::string& node) {
       "key_file = \"pki/nodes/{0}/node.key\"\n",
       node);
 }
-
-// Everything that waits, waits shortly.
-constexpr std::string_view quick =
-    "[network]\nping_period_ms = 100\nping_timeout_ms = 2000\nbackoff_min_ms = 10\nbackoff_max_ms = 100\n"
-    "[service]\nstop_deadline_ms = 10000\n";
-
-}  // namespace
 
 std::string robot_name(size_t robot) {
   return "robot-" + std::to_string(robot + 1);

@@ -93,6 +93,17 @@ class Fleet {
 
 std::string robot_name(size_t robot);
 
+// ---- what every fleet of real processes needs
+Status write_text(const std::filesystem::path& path, std::string_view text);
+// A port that nobody listens on now.
+Result<uint16_t> free_port();
+std::string node_section(const std::string& id, const std::string& store);
+std::string tls_section(const std::string& node);
+// Everything that waits, waits shortly.
+inline constexpr std::string_view quick =
+    "[network]\nping_period_ms = 100\nping_timeout_ms = 2000\nbackoff_min_ms = 10\nbackoff_max_ms = 100\n"
+    "[service]\nstop_deadline_ms = 10000\n";
+
 // What capture wrote into a robot's marks.
 std::optional<sync::SourceClaim> read_claim(std::string_view key, std::string_view value);
 
