@@ -1,29 +1,20 @@
 // drover episodes: what was recorded, with its events and raw files.
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <filesystem>
 
-#include "messages/hash.hpp"
 #include "nodes/commands/command.hpp"
+#include "nodes/commands/episode_export.hpp"
 #include "nodes/commands/store_access.hpp"
 #include "nodes/commands/table.hpp"
 
 namespace drover::nodes {
 namespace {
 
-namespace fs = std::filesystem;
 constexpr const char* name = "drover episodes";
 
 struct ListOptions {
   std::string robot, task, outcome, event, from, until;
   uint32_t limit = 20;
   bool oldest_first = false;
-};
-struct ExportOptions {
-  std::string robot, episode, blob, out = ".";
 };
 
 void show_list(const Json& reply) {
@@ -36,6 +27,68 @@ void show_list(const Json& reply) {
                e["outcome"], kinds, human_bytes(e["blob_bytes"])});
   }
   print_text(table.empty() ? "no episodes match\n" : table.text());
+}
+
+// A number or text of the recording's own facts, which other programs may have written: whatever is there.
+std::string text_of(const Json& v) {
+  if (v.is_string()) return v.get<std::string>();
+  if (v.is_number_float()) return short_number(v.get<double>());
+  return v.is_null() ? "" : v.dump();
+}
+const Json& part(const Json& v, const char* key) {
+  static const Json none;
+  return v.is_object() && v.contains(key) ? v[key] : none;
+}
+
+void show_energy(const Json& energy) {
+  const double total_J = part(energy, "total_J").is_number() ? energy["total_J"].get<double>() : 0;
+  Table table({"ENERGY BY", "NAME", ">JOULES", ">SHARE"});
+  const auto add = [&](const char* by, const char* key) {
+    for (const auto& [entry, v] : part(energy, key).items())
+      if (v.is_number())
+        table.row({by, entry, human_number(v.get<double>(), 3),
+                   total_J > 0 ? human_number(100 * v.get<double>() / total_J, 1) + " %" : "-"});
+  };
+  add("skill", "skill_J");
+  add("joint", "joint_J");
+  add("limb", "limb_J");
+  add("effector", "effector_J");
+  if (table.empty()) return;
+  std::printf("\nenergy %s J of work at the joints, %s J of copper loss beside it, peak %s W\n",
+              human_number(total_J, 3).c_str(), text_of(part(energy, "copper_J")).c_str(),
+              text_of(part(energy, "peak_W")).c_str());
+  print_text(table.text());
+}
+
+// What a recording says of its episode beyond what every log has.
+void show_recording(const Json& recording) {
+  const auto line = [](const char* label, const std::string& value) {
+    if (!value.empty()) std::printf("%-10s %s\n", label, plain_text(value).c_str());
+  };
+  line("world", text_of(part(recording, "world")) + ", conditions " + text_of(part(recording, "condition_set")) +
+                    ", seed " + text_of(part(recording, "seed")) + ", policy " + text_of(part(recording, "policy")));
+  const std::string reason = text_of(part(recording, "failure_reason"));
+  line("template", text_of(part(recording, "template")) + (reason.empty() ? "" : " (" + reason + ")"));
+  std::string drawn;
+  for (const char* kind : {"choices", "numbers"})
+    for (const auto& [key, v] : part(part(recording, "condition"), kind).items())
+      drawn.append(drawn.empty() ? "" : ", ").append(key).append(" ").append(text_of(v));
+  for (size_t at = 0; at < drawn.size();) {  // wrapped, so that nothing is cut
+    const size_t end = drawn.size() - at <= 100 ? drawn.size() : drawn.rfind(", ", at + 100) + 2;
+    line(at == 0 ? "drawn" : "", drawn.substr(at, end > at ? end - at : 100));
+    at = end > at ? end : at + 100;
+  }
+  for (const auto& [camera, v] : part(recording, "cameras").items())
+    line("camera", camera + ": " + text_of(part(v, "count")) + " frames of " + text_of(part(v, "width")) + " x " +
+                       text_of(part(v, "height")) + " at " + text_of(part(v, "rate_hz")) + " Hz");
+  Table skills({">FROM s", ">TO s", "SKILL", "MANOEUVRE", "KIND", "OUTCOME", "REASON"});
+  for (const Json& v : part(recording, "skills"))
+    if (part(v, "start_s").is_number() && part(v, "end_s").is_number())
+      skills.row({human_number(v["start_s"], 2), human_number(v["end_s"], 2), text_of(part(v, "name")),
+                  text_of(part(v, "manoeuvre")), text_of(part(v, "kind")), text_of(part(v, "outcome")),
+                  text_of(part(v, "reason"))});
+  if (!skills.empty()) print_text("\n" + skills.text());
+  show_energy(part(recording, "energy"));
 }
 
 void show_parts(const Json& e) {
@@ -66,6 +119,7 @@ void show_one(const Json& reply) {
   line("outcome", e["outcome"].get<std::string>() + (e["complete"].get<bool>() ? "" : " (log cut short)"));
   line("source", e["source_kind"].get<std::string>() + " " + e["source_name"].get<std::string>());
   for (const Json& note : e["notes"]) line("note", note);
+  if (const Json& recording = part(part(e, "extra"), "recording"); recording.is_object()) show_recording(recording);
   show_parts(e);
   Table blobs({"FILE", "TYPE", ">SIZE", ">CHUNKS", ">HERE", ">MISSING", "SHA-256"});
   for (const Json& b : reply["blobs"])
@@ -88,97 +142,19 @@ Result<Json> list_request(const ListOptions& o) {
   return request;
 }
 
-// A file that appears complete or not at all.
-class NewFile {
- public:
-  explicit NewFile(fs::path path) : path_(std::move(path)), temporary_(path_.string() + ".part") {
-    to_ = std::fopen(temporary_.c_str(), "wb");
-  }
-  ~NewFile() {
-    if (to_ == nullptr) return;
-    std::fclose(to_);
-    std::remove(temporary_.c_str());
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-  Status write(ByteView bytes) {
-    if (to_ == nullptr || std::fwrite(bytes.data(), 1, bytes.size(), to_) != bytes.size()) return trouble();
-    return {};
-  }
-  Status finish() {
-    if (to_ == nullptr || std::fflush(to_) != 0 || ::fdatasync(::fileno(to_)) != 0) return trouble();
-    if (::link(temporary_.c_str(), path_.c_str()) != 0) return trouble();  // never over something that is there
-    return {};
-  }
-
- private:
-  Status trouble() const { return fail(Errc::io, path_.string(), std::strerror(errno)); }
-  fs::path path_;
-  std::string temporary_;
-  std::FILE* to_;
-};
-
-// Chunk by chunk, each in a transaction of its own: a slow disk here must not hold pages of a live store.
-Status write_blob(const storage::Env& env, const BlobRef& blob, const fs::path& path) {
-  const storage::Blobs blobs = storage::Blobs::open(env);
-  DROVER_ASSIGN(const auto missing,
-                env.read([&](const storage::ReadTxn& t) { return blobs.missing_in(t, blob.chunks); }));
-  if (!missing.empty())
-    return fail(Errc::not_found, blob.name,
-                std::to_string(missing.size()) + " of " + std::to_string(blob.chunks.size()) +
-                    " chunks are not in this store (yet); the other side may hold them");
-  NewFile file(path);
-  Sha256 hash;
-  for (const ChunkRef& chunk : blob.chunks) {
-    DROVER_ASSIGN(const Bytes bytes, env.read([&](const storage::ReadTxn& t) { return blobs.get_in(t, chunk.hash); }));
-    hash.update(bytes.view());
-    DROVER_TRY(file.write(bytes.view()));
-  }
-  if (hash.finish() != blob.hash) return fail(Errc::corrupt, blob.name, "the chunks do not give the recorded SHA-256");
-  return file.finish();
-}
-
-int export_blobs(const AccessOptions& access, const ExportOptions& options) {
-  auto source = open_source(access);
-  if (!source) return report_failure(name, source.error());
-  const sync::CentralStore& store = *(*source)->store();
-  const auto episode = store.central_env().read(
-      [&](const storage::ReadTxn& txn) { return store.episodes().episode(txn, options.robot, options.episode); });
-  if (!episode) return report_failure(name, episode.error());
-  if (!*episode) return report_failure(name, {Errc::not_found, options.robot + " " + options.episode, "is not here"});
-  size_t written = 0;
-  for (const BlobRef& blob : (*episode)->blobs) {
-    if (!options.blob.empty() && blob.name != options.blob) continue;
-    const fs::path out = options.out;
-    std::error_code error;
-    // Only the last part of the recorded name: a name from a robot must not choose a folder.
-    std::string file = fs::path(blob.name).filename().string();
-    if (file.empty() || file == "." || file == "..") file = "blob";
-    const fs::path path = fs::is_directory(out, error) ? out / file : out;
-    if (const Status done = write_blob(*(*source)->chunks_env(), blob, path); !done)
-      return report_failure(name, done.error());
-    ++written;
-    if (access.json) {
-      print_text(Json{{"file", path.string()}, {"size_bytes", blob.size_bytes}, {"sha256", to_hex(blob.hash)}}.dump() +
-                 "\n");
-    } else {
-      std::printf("%s: %s, SHA-256 checked\n", path.c_str(), human_bytes(blob.size_bytes).c_str());
-    }
-  }
-  if (written > 0) return exit_ok;
-  return report_failure(name,
-                        {Errc::not_found, options.episode, options.blob.empty() ? "has no files" : "has no such file"});
-}
-
 }  // namespace
 
 int episodes_command(const Arguments& arguments) {
+  if (!arguments.empty() && arguments[0] == "render")
+    return run_sibling("render", {++arguments.begin(), arguments.end()});
   CLI::App app("Look at recorded episodes and get their raw files back.", name);
   app.footer(
       "Examples:\n"
       "  drover episodes list --store /var/lib/drover/central --robot robot-07 --event protective_stop\n"
       "  drover episodes show robot-07 EPISODE --connect centre:7447 --pki pki/nodes/operator-ops\n"
       "  drover episodes export robot-07 EPISODE --store central --out /tmp\n"
+      "  drover episodes export robot-07 EPISODE --store central --format frames --out pictures\n"
+      "  drover episodes render robot-07 EPISODE --store central --out video.mp4\n"
       "\n--store also takes the store of a robot: its journal is read beside its daemon.\n");
   app.require_subcommand(1);
   AccessOptions access;
@@ -186,7 +162,8 @@ int episodes_command(const Arguments& arguments) {
   ExportOptions out;
   CLI::App* list_app = app.add_subcommand("list", "episodes, newest first");
   CLI::App* show_app = app.add_subcommand("show", "one episode with events, streams and files");
-  CLI::App* export_app = app.add_subcommand("export", "write the raw files of one episode");
+  CLI::App* export_app = app.add_subcommand("export", "write the files of one episode, as they are or in another form");
+  app.add_subcommand("render", "a video of one recorded episode");  // a sibling executable; here for the help
   for (CLI::App* one : {list_app, show_app}) add_access_options(*one, access, {});
   add_access_options(*export_app, access, {.remote = false});
   list_app->add_option("--robot", list.robot, "of this robot");
@@ -201,13 +178,24 @@ int episodes_command(const Arguments& arguments) {
     one->add_option("ROBOT", out.robot, "its robot")->required();
     one->add_option("EPISODE", out.episode, "its id")->required();
   }
-  export_app->add_option("--out", out.out, "a folder, or a new file")->capture_default_str();
+  export_app->add_option("--out", out.out, "a folder, or a new file (frames: a new folder)")->capture_default_str();
+  const std::map<std::string, ExportFormat> formats{{"native", ExportFormat::native},
+                                                    {"raw", ExportFormat::native},
+                                                    {"mcap", ExportFormat::mcap},
+                                                    {"csv", ExportFormat::csv},
+                                                    {"frames", ExportFormat::frames}};
+  export_app
+      ->add_option("--format", out.format,
+                   "native: the files as they were captured (default); mcap: the MCAP file, for Foxglove, rerun and "
+                   "rosbag2; csv: joint samples of a recording as rows, or the CSV log; frames: the camera pictures as "
+                   "JPEG files with an index")
+      ->transform(CLI::CheckedTransformer(formats, CLI::ignore_case));
   export_app->add_option("--blob", out.blob, "only the file of this name");
   if (const auto code = parse_arguments(app, arguments)) return *code;
   if (show_app->parsed())
     return ask_and_show(name, access, {{"call", "episodes.show"}, {"robot", out.robot}, {"episode_id", out.episode}},
                         show_one);
-  if (export_app->parsed()) return export_blobs(access, out);
+  if (export_app->parsed()) return export_episode(access, out);
   const auto request = list_request(list);
   if (!request) return report_failure(name, request.error(), exit_usage);
   return ask_and_show(name, access, *request, show_list);
