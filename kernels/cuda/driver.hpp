@@ -50,6 +50,7 @@ class Driver {
 
   virtual Status to_device(void* to, const void* from, size_t bytes, void* stream) = 0;
   virtual Status to_host(void* to, const void* from, size_t bytes, void* stream) = 0;
+  virtual Status copy(void* to, const void* from, size_t bytes, void* stream) = 0;  // both on the device
   virtual Status wait(void* stream) = 0;
 
   virtual Status start(const VitArgs& args, Element element, void* stream) = 0;
@@ -58,6 +59,9 @@ class Driver {
 
   // Starts `work` as a recording; makes that one first when `recording` is null. A device that cannot record runs it.
   virtual Status replay(std::unique_ptr<Recording>& recording, Work& work) = 0;
+
+  // Enqueues `work` that many times on stream(), waits, and gives the device's time for one, in seconds.
+  virtual Result<double> timed(Work& work, uint32_t times) = 0;
 };
 
 // The first CUDA device. unavailable with one line that says why there is none: no CUDA kernels in this build, no

@@ -32,6 +32,24 @@ class Graph : public Driver::Recording {
   cudaGraphExec_t exec_;
 };
 
+class Event {
+ public:
+  Event() = default;
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() {
+    if (event_ != nullptr) cudaEventDestroy(event_);
+  }
+  Status record(cudaStream_t stream) {
+    DROVER_TRY(check(cudaEventCreate(&event_), "event"));
+    return check(cudaEventRecord(event_, stream), "event");
+  }
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 class CudaDriver : public Driver {
  public:
   CudaDriver(DeviceInfo info, cudaStream_t stream) : info_(std::move(info)), stream_(stream) {}
@@ -70,6 +88,9 @@ class CudaDriver : public Driver {
   Status to_host(void* to, const void* from, size_t bytes, void* stream) override {
     return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, on(stream)), "to_host");
   }
+  Status copy(void* to, const void* from, size_t bytes, void* stream) override {
+    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, on(stream)), "copy");
+  }
   Status wait(void* stream) override { return check(cudaStreamSynchronize(on(stream)), "wait"); }
 
   Status start(const VitArgs& args, Element element, void* stream) override {
@@ -92,6 +113,17 @@ class CudaDriver : public Driver {
     const auto& graph = static_cast<const Graph&>(*recording);
     if (graph.exec() == nullptr) return work.enqueue(stream_);
     return check(cudaGraphLaunch(graph.exec(), stream_), "replay");
+  }
+
+  Result<double> timed(Work& work, uint32_t times) override {
+    Event begin, end;
+    DROVER_TRY(begin.record(stream_));
+    for (uint32_t i = 0; i < times; ++i) DROVER_TRY(work.enqueue(stream_));
+    DROVER_TRY(end.record(stream_));
+    DROVER_TRY(wait(stream_));
+    float milliseconds = 0;
+    DROVER_TRY(check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "timed"));
+    return double{milliseconds} * 1e-3 / times;
   }
 
  private:

@@ -1,4 +1,6 @@
-// drover-bench-kernels: pooling, ViT and MLP rates beside raw limits measured in the same run.
+// drover-bench-kernels: pooling, ViT and MLP rates beside raw limits measured in the same run; on a CUDA device too
+// when there is one (kernels_device.cpp). With --check: every backend of this machine against float64 on random inputs
+// first; the exit status is 1 when one is wrong.
 //
 // Each figure is the best of several rounds, so that a busy machine disturbs it little; rounds of product and limit
 // take turns. One line per figure: name, rate, share of the limit where one applies.
@@ -16,6 +18,7 @@
 #include "kernels/simd.hpp"
 #include "kernels/team.hpp"
 #include "kernels/vit.hpp"
+#include "kernels_device.hpp"
 #include "messages/check.hpp"
 
 namespace {
@@ -28,6 +31,8 @@ struct Settings {
   std::string isa = "best";
   uint32_t rounds = 5;
   double round_seconds = 0.1;
+  bool check = false;
+  uint64_t seed = std::random_device{}();
 };
 
 double now_s() {
@@ -157,8 +162,13 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"best", "portable", "avx2", "avx512"}));
   app.add_option("--rounds", settings.rounds, "rounds per figure; the best counts")->check(CLI::Range(1, 100));
   app.add_option("--round-seconds", settings.round_seconds, "of one round")->check(CLI::Range(0.01, 10.0));
+  app.add_flag("--check", settings.check, "compare every backend with float64 first");
+  app.add_option("--seed", settings.seed, "of the check's inputs and weights; by default a fresh one");
   CLI11_PARSE(app, argc, argv);
-  ContextOptions options{settings.threads, {}};
+  if (settings.check && !bench::check_backends(settings.seed)) return 1;
+  ContextOptions options;
+  options.threads = settings.threads;
+  options.backend = Backend::cpu;
   for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
     if (isa_name(isa) == settings.isa) options.isa = isa;
   }
@@ -167,5 +177,6 @@ int main(int argc, char** argv) {
   bench_pool(settings, *context);
   bench_vit(settings, *context);
   bench_mlp(settings, *context);
+  must(bench::bench_device());
   return 0;
 }

@@ -39,6 +39,9 @@ class EmulatedDriver : public cuda::Driver {
     std::memcpy(to, from, bytes);
     return {};
   }
+  Status copy(void* to, const void* from, size_t bytes, void* stream) override {
+    return to_device(to, from, bytes, stream);
+  }
   Status wait(void*) override { return {}; }
 
   Status start(const cuda::VitArgs& args, cuda::Element element, void*) override {
@@ -76,6 +79,11 @@ class EmulatedDriver : public cuda::Driver {
       ++recordings;
     }
     return work.enqueue(nullptr);
+  }
+
+  Result<double> timed(Work& work, uint32_t times) override {
+    for (uint32_t i = 0; i < times; ++i) DROVER_TRY(work.enqueue(nullptr));
+    return 0.0;  // an emulation has no time worth telling
   }
 
   std::atomic<int> live{0};  // allocations not released
