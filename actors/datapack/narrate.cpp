@@ -59,11 +59,10 @@ std::string extra_text(const SkillStep& step, const char* field) {
 }
 
 std::string narration(const SkillStep& step) {
-  std::string what = skill_words(step.skill_id);
-  if (skill_name(step.skill_id).empty()) {
-    const std::string name = extra_text(step, "name");
-    if (!name.empty()) what = name;
-  }
+  // A name that is not the one of the id is a task's own skill.
+  const std::string name = extra_text(step, "name");
+  const bool own = !name.empty() && name != words_of(skill_name(step.skill_id));
+  const std::string what = own ? name : skill_words(step.skill_id);
   std::string out = fmt::format("{:.1f} s: {}", step.start_s, what);
   if (step.outcome == "failure") out += ", failed";
   if (step.outcome == "recovered") out += ", recovered";
@@ -72,12 +71,18 @@ std::string narration(const SkillStep& step) {
   return out;
 }
 
+std::string instruction_of(const std::string& task) {
+  if (task == "drawer_vase") return "open the drawer without hitting the vase";
+  if (task == "dish_place") return "put the dish into its place in the rack";
+  if (task == "wipe_surface") return "wipe the surface";
+  return "carry out " + words_of(task);
+}
+
 }  // namespace
 
 SimaAnnotation narrate(const Datapack& pack) {
   SimaAnnotation out;
-  out.instruction = pack.task_name == "drawer_vase" ? "open the drawer without hitting the vase"
-                                                    : "carry out " + words_of(pack.task_name);
+  out.instruction = instruction_of(pack.task_name);
   out.sima_agent_id = narrator_id;
   out.source_world = pack.condition.world_id;
   for (size_t i = 0; i < pack.skill_trace.size(); ++i) {

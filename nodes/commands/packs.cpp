@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "actors/datapack/portable_artifacts.hpp"
 #include "nodes/commands/command.hpp"
 #include "nodes/commands/table.hpp"
 
@@ -68,8 +69,43 @@ void show_skills(const Json& reply) {
               human_count(reply["packs_total"]).c_str());
 }
 
+// Thousands of numbers in a line of words; --json has the numbers.
+std::string tracks_words(const datapack::SceneTracks& tracks) {
+  std::string objects, parts;
+  for (const auto& track : tracks.tracks) {
+    std::string& names = track.is_object ? objects : parts;
+    names.append(names.empty() ? "" : ", ").append(track.name);
+  }
+  return human_count(tracks.times_s.size()) + " poses each up to " + human_number(tracks.times_s.back(), 1) +
+         " s; objects: " + (objects.empty() ? "none" : objects) + "; robot: " + (parts.empty() ? "none" : parts);
+}
+std::string features_words(const datapack::RgbFeatures& features) {
+  std::string out = features.encoder + ", " + std::to_string(features.dim) + " numbers every " +
+                    human_number(features.stride_s, 2) + " s";
+  for (const auto& camera : features.cameras)
+    out.append("; ").append(human_count(camera.times_s.size())).append(" rows of camera ").append(camera.camera);
+  return out;
+}
+std::string labels_words(const datapack::SliceLabels& labels) {
+  const auto& whole = labels.whole;
+  return "occlusion " + human_number(whole.occlusion_level, 2) + (whole.is_occluded ? " (occluded)" : "") +
+         ", motion " + human_number(whole.motion_score, 2) + (whole.is_dynamic ? " (dynamic)" : " (static)") + "; " +
+         human_count(labels.slices.size()) + " slices";
+}
+
+template <class T>
+void summarise(Json& pack, const char* field, Result<T> (*parse)(std::string_view), std::string (*words)(const T&)) {
+  if (!pack.contains(field) || !pack[field].is_object()) return;
+  const auto parsed = parse(pack[field].dump());
+  pack[field] = plain_text(parsed ? words(*parsed) : "cannot be read: " + parsed.error().message(), 500);
+}
+
 void show_pack(const Json& reply) {
-  print_text(reply["pack"].dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  Json pack = reply["pack"];
+  summarise(pack, "scene_tracks_v1", datapack::parse_scene_tracks, tracks_words);
+  summarise(pack, "rgb_features_v1", datapack::parse_rgb_features, features_words);
+  summarise(pack, "slice_labels_v1", datapack::parse_slice_labels, labels_words);
+  print_text(pack.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 // Adds what was given. Errors: invalid_argument for a time that is none.
@@ -141,7 +177,7 @@ int packs_command(const Arguments& arguments) {
   PackImport intake;
   PackExport out;
   CLI::App* list = app.add_subcommand("list", "the newest datapacks");
-  CLI::App* show = app.add_subcommand("show", "everything in one datapack");
+  CLI::App* show = app.add_subcommand("show", "everything in one datapack; artifacts in words, with --json in numbers");
   CLI::App* query_app = app.add_subcommand("query", "datapacks by any combination of filters");
   CLI::App* stats = app.add_subcommand("stats", "counts and means of each task");
   CLI::App* tasks = app.add_subcommand("tasks", "the tasks and how many datapacks each has");

@@ -172,6 +172,11 @@ TEST_CASE("nodes/packs: a portable pack is worth the same where the raw data nev
     CHECK(tracks.tracks.size() == 1);
     CHECK(features.cameras[0].features.size() >= 64);
   }
+  const Ran shown = drover_run("packs show dp-embedded" + at);
+  CHECK_MESSAGE(has(shown, "11 poses each up to 1.0 s; objects: vase; robot: none"), shown.text);
+  CHECK(has(shown, "64 numbers every 0.50 s; 1 rows of camera front"));
+  CHECK(has(shown, "occlusion 0.25, motion 1.00 (dynamic); 1 slices"));
+  CHECK(json::parse(drover_run("packs show --json dp-embedded" + at).text)["pack"]["rgb_features_v1"]["dim"] == 64);
   REQUIRE(drover_run("packs export --portable" + at + " " + dir.file("q.jsonl")).code == 0);
   CHECK(read_text(dir.file("p.jsonl")) == read_text(dir.file("q.jsonl")));
   CHECK(has(drover_run("packs import" + at + " " + dir.file("q.jsonl")), "imported 0, known before 2"));
@@ -255,19 +260,21 @@ TEST_CASE("nodes/packs: export takes the filters of query, and pages through pac
 TEST_CASE("nodes/packs: narration puts a trace into words, once, and says that a rule wrote them") {
   Datapack pack = pack_of("n", 1);
   pack.condition.world_id = "world_1";
-  pack.skill_trace = {{0, 0, 0.5, "success", ""},
+  pack.skill_trace = {{0, 0, 0.5, "success", R"({"name":"LOCATE_DRAWER"})"},
                       {3, 0.5, 2, "failure", R"({"reason":"grasp_slip"})"},
                       {3, 2, 3.25, "recovered", ""},
                       {9001, 3.25, 4, "success", R"({"name":"shake_BIN"})"},
-                      {9002, 4, 5, "unknown", "{}"}};
+                      {9002, 4, 5, "unknown", "{}"},
+                      {1, 5, 6, "success", R"({"name":"SET_DOWN"})"}};
   const SimaAnnotation said = datapack::narrate(pack);
   CHECK(said.instruction == "open the drawer without hitting the vase");
   CHECK(said.sima_agent_id == "template_narrator_v1");
   CHECK(said.source_world == "world_1");
-  CHECK(said.derived_skill_plan == std::vector<int64_t>{0, 3, 9001, 9002});
-  CHECK(said.step_narrations ==
-        std::vector<std::string>{"0.0 s: locate the drawer", "0.5 s: grasp the handle, failed (grasp slip)",
-                                 "2.0 s: grasp the handle, recovered", "3.2 s: shake bin", "4.0 s: skill 9002"});
+  CHECK(said.derived_skill_plan == std::vector<int64_t>{0, 3, 9001, 9002, 1});
+  CHECK(said.step_narrations == std::vector<std::string>{"0.0 s: locate the drawer",
+                                                         "0.5 s: grasp the handle, failed (grasp slip)",
+                                                         "2.0 s: grasp the handle, recovered", "3.2 s: shake bin",
+                                                         "4.0 s: skill 9002", "5.0 s: set down"});
   pack.task_name = "ur3_cycle";
   pack.skill_trace.assign(1000, {100, 0, 1, "success", ""});
   CHECK(datapack::narrate(pack).instruction == "carry out ur3 cycle");
