@@ -1,6 +1,7 @@
 // Configuration: one declaration, everything from it, all problems at once.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <random>
 #include <set>
 
@@ -84,6 +85,24 @@ std::string problems_of(const std::string& text, const std::vector<std::string>&
 const std::string good_robot = "[node]\nid = \"r1\"\n[store]\ndir = \"store\"\n";
 
 }  // namespace
+
+TEST_CASE("nodes/config: the shipped simulated robot loads, and its world is there") {
+  const auto loaded = load_config<RobotConfig>({std::string(DROVER_SOURCE) + "/configs/robot-sim.toml", {}});
+  REQUIRE_MESSAGE(loaded, (loaded ? "" : loaded.error().message()));
+  CHECK(std::filesystem::exists(loaded->world.dir + "/world.toml"));
+  CHECK(loaded->coordinator.address.empty());
+}
+
+TEST_CASE("nodes/config: recordings are not mixed with the logs of others; what acts must be known") {
+  const std::string text =
+      "[node]\nid = \"r\"\n[store]\ndir = \"s\"\n[knowledge]\npublic_key_file = \"\"\n"
+      "[[capture.spool]]\npath = \"in\"\n[world]\ndir = \"w\"\n";
+  CHECK(problems_of(text) == "");
+  CHECK(problems_of(text + "recordings_dir = \"in\"\n").find("must not be a capture.spool") != std::string::npos);
+  CHECK(problems_of(text + "policy = \"magic\"\n").find("world.policy: must be script") != std::string::npos);
+  CHECK(problems_of(text + "recordings_dir = \"\"\n").find("must not be empty") != std::string::npos);
+  CHECK(problems_of(text + "jpeg_quality = 101\nwaiting_max = 0\n").find("2 problems") != std::string::npos);
+}
 
 TEST_CASE("nodes/config: the shipped files document exactly the declared keys and their defaults") {
   check_shipped<RobotConfig>("robot", document_robot_config());
