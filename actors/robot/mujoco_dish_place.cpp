@@ -18,7 +18,7 @@ constexpr double still_m_per_s_max = 0.02;     // a dish that stands
 constexpr double near_m = 0.15, far_m = 0.45;  // the eye's bias grows between these distances
 constexpr double mistaken_m_min = 0.28;        // from nearer the dish is no longer taken for something else
 
-constexpr double drop_m_min = 0.02;  // less is how things are let go
+constexpr double drop_m_min = 0.012;  // less is how things are let go
 
 constexpr int group_seen = 1, group_hidden = 4;  // of geoms
 

@@ -63,7 +63,7 @@ struct PlayKind {
   std::string name;
   Vec3 grip_m{};            // from the seen place to where the tool grips
   double half_width_m = 0;  // of what the fingers hold
-  double reach_m = 0;       // from its middle to its rim, where it is pushed
+  double reach_m = 0;       // from its middle to where it is pushed
 };
 
 struct Playbook {

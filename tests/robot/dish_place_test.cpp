@@ -108,7 +108,7 @@ TEST_CASE("robot/dish_place: on the hard set dishes are dropped, misplaced and b
   auto world = make();
   std::map<Template, int> kinds;
   std::set<std::string> outcomes;
-  for (const uint64_t seed : {2, 3, 5, 6, 11, 12}) {
+  for (const uint64_t seed : {2, 3, 5, 6, 11, 50}) {
     CAPTURE(seed);
     const EpisodeResult episode = run(*world, seed, "hard");
     ++kinds[episode.kind];
