@@ -1,0 +1,467 @@
+// One small scenario per part of the pipeline, end to end on the knowledge side. Each runs well under a second.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "actors/runtime/rng.hpp"
+#include "actors/semantics/quality.hpp"
+#include "tests/semantics/episodes.hpp"
+
+namespace drover::semantics {  // Outcome means an act's here, not a record's
+namespace {
+
+using nlohmann::json;
+
+bool has_word(const Enrichment& record, std::string_view word) {
+  const auto words = json::parse(record.tags_json)["words"];
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+const OntologyNode* node(const Stage2Pipeline& p, std::string_view id) {
+  return p.orchestrator().ontology().current().find(id);
+}
+
+// A long mix in which everything happens; the same for every caller.
+Analysis mixed(uint64_t i) {
+  runtime::Rng rng(i * 7919 + 1);
+  const std::string id = fmt::format("episode-{}", i);
+  Analysis out;
+  switch (rng.below(10)) {
+    case 0:
+    case 1:
+      out = test::stumbled(id);
+      break;
+    case 2:
+      out = test::locked(id);
+      break;
+    case 3:
+      out = test::dropped(id);
+      break;
+    case 4:
+      out = test::dropped(id, rng.chance(0.5) ? "cup" : "bottle");
+      break;
+    default:
+      out = test::opened(id);
+      break;
+  }
+  for (ActionFact& a : out.facts.actions) {
+    a.metrics.force_N_max = static_cast<float>(4 + 4 * rng.uniform());
+    a.metrics.joint_rad_per_s_max = static_cast<float>(0.4 + 0.2 * rng.uniform());
+    if (a.label == Label::pull && a.outcome != Outcome::failure)
+      a.metrics.energy_Wh = static_cast<float>(0.01 + 0.002 * rng.uniform());
+  }
+  const bool risky = rng.chance(0.12);
+  if (risky) test::beside_vase(out, 0);
+  out.embedding = {4, 0.5, {1, 0, 0, 0, 0.98F, 0.199F, 0, 0}};
+  if (rng.chance(0.02)) out.embedding.values = {0, 1, 0, 0, 0, 0, 1, 0};
+  const bool damage = rng.chance(risky ? 0.6 : 0.05);
+  out.outcome = OutcomeFacts{out.facts.success, damage ? 1.0 : 0.0, out.facts.success ? 60.0 : 0.0};
+  return out;
+}
+
+std::string all_text(Stage2Pipeline& p) {
+  std::string out;
+  for (const auto& [name, document] : p.documents()) out.append(name).append("\n").append(document.text());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "semantics/ontology_updater: a pull that works shows pullable; a thousand failures make one node with a count") {
+  Stage2Pipeline p = test::pipeline();
+  CHECK(node(p, "affordance:drawer/pullable") == nullptr);
+  for (int i = 0; i < 10; ++i) p.commit(test::opened(fmt::format("good-{}", i)), 0);
+  const OntologyNode* pullable = node(p, "affordance:drawer/pullable");
+  REQUIRE(pullable != nullptr);
+  CHECK(pullable->evidence.first().front().segment == "good-0/2");
+  const size_t before = p.metrics().ontology_nodes;
+  for (int i = 0; i < 1000; ++i) p.commit(test::dropped(fmt::format("bad-{}", i)), 0);
+  p.settle(0);
+  const OntologyNode* fragility = node(p, "fragility:plate/drop");
+  REQUIRE(fragility != nullptr);
+  CHECK(fragility->evidence.count() == 1000);
+  CHECK(fragility->evidence.last().back().episode == "bad-999");
+  const Stage2Metrics m = p.metrics();
+  CHECK(m.ontology_nodes < before + 12);
+  CHECK(m.write_amplification < 1.05);
+  CHECK(m.orphans == 0);
+  CHECK(m.acceptance > 0.95);
+  CHECK(node(p, "object:plate")->tags == std::vector<std::string>{"failure_prone", "fragile"});
+}
+
+TEST_CASE(
+    "semantics/task_graph_refiner: what is fragile is verified, what fails gets its recovery, and it stays a graph") {
+  Stage2Pipeline p = test::pipeline();
+  for (int i = 0; i < 200; ++i) {
+    p.commit(test::stumbled(fmt::format("s-{}", i)), 0);
+    p.commit(test::dropped(fmt::format("d-{}", i)), 0);
+  }
+  p.settle(0);
+  const TaskGraph& graph = p.orchestrator().graph();
+  CHECK_FALSE(graph.has_cycle());
+  CHECK(graph.orphans().empty());
+  REQUIRE(graph.find("dish_place.place/verify_before") != nullptr);
+  CHECK(node(p, "recovery:drawer/grasp_slip/re_grasp") != nullptr);
+  CHECK(graph.find("drawer_open.pull/on_grasp_slip/re_grasp") != nullptr);
+  CHECK(graph.find("dish_place.transport")->kind == TaskKind::composite);  // split: it fails by dropping
+  const TaskNode* pull = graph.find("drawer_open.pull");
+  CHECK(pull->priority == Priority::high);
+  const size_t nodes = graph.nodes().size();
+  for (int i = 0; i < 200; ++i) p.commit(test::stumbled(fmt::format("more-{}", i)), 0);
+  CHECK(p.orchestrator().graph().nodes().size() == nodes);  // more of the same is nothing new
+}
+
+TEST_CASE("semantics/task_graph_refiner: signals of the economy reorder, parallelise and lift, and only when urgent") {
+  Stage2Pipeline p = test::pipeline();
+  for (int i = 0; i < 128; ++i) p.commit(test::stumbled(fmt::format("a-{}", i)), 0);
+  CHECK(p.orchestrator().graph().find("drawer_open.pull/2_pull")->priority == Priority::high);
+  p.on_econ({0.9, 0, 0});
+  for (int i = 0; i < 64; ++i) p.commit(test::stumbled(fmt::format("b-{}", i)), 0);
+  CHECK(p.orchestrator().graph().find("drawer_open.pull/2_pull")->priority == Priority::critical);
+}
+
+TEST_CASE("semantics/semantic_tag_propagation: what is learnt later is appended to the episodes of before") {
+  Stage2Pipeline p = test::pipeline();
+  std::vector<CommitResult> results;
+  for (int i = 0; i < 8; ++i) results.push_back(p.commit(test::dropped(fmt::format("d-{}", i)), 1000 + i));
+  std::set<std::string> without;  // were stored before anybody knew
+  for (const CommitResult& r : results)
+    if (!has_word(r.record, "fragile:plate")) without.insert(r.record.pack_id);
+  CHECK(without.size() >= 3);
+  CHECK(without.size() < 8);
+  REQUIRE(node(p, "fragility:plate/drop") != nullptr);
+  CHECK(has_word(p.commit(test::dropped("next"), 2000).record, "fragile:plate"));  // new ones inherit it
+  std::map<std::string, int> retagged;
+  const auto take = [&](const CommitResult& r) {
+    for (const Enrichment& e : r.retroactive) {
+      ++retagged[e.pack_id];
+      CHECK(has_word(e, "fragile:plate"));
+      const json tags = json::parse(e.tags_json);
+      CHECK(tags["retroactive"] == true);
+      CHECK(p.orchestrator().explain(tags["because"].get<std::string>()));
+    }
+  };
+  for (const CommitResult& r : results) take(r);
+  take(p.settle(3000));
+  CHECK(retagged.size() == without.size());
+  for (const auto& [pack, times] : retagged) {
+    CHECK(times == 1);
+    CHECK(without.contains(pack));
+  }
+
+  Datapack stored;
+  stored.pack_id = "old";
+  stored.task_name = "dish_place";
+  stored.semantic_tags = {"plate", "breakable"};
+  for (int i = 0; i < 20; ++i) p.commit(test::dropped(fmt::format("e-{}", i)), 0);
+  const Ontology& ontology = p.orchestrator().ontology().current();
+  const auto words = retroactive_words(stored, {}, test::vocabulary(), ontology);
+  CHECK(words == std::vector<std::string>{"failure_prone:plate", "fragile", "fragile:plate"});
+  CHECK(retroactive_words(stored, words, test::vocabulary(), ontology).empty());
+  CHECK(semantic_quality(stored, test::vocabulary(), ontology) == 1.0);
+  stored.semantic_tags = {"zorp"};
+  CHECK(semantic_quality(stored, test::vocabulary(), ontology) == 0.0);
+}
+
+TEST_CASE("semantics/stage2_pipeline: a mixed fleet is learnt from within the limits of the metrics") {
+  Stage2Pipeline p = test::pipeline();
+  for (uint64_t i = 0; i < 2000; ++i) p.commit(mixed(i), static_cast<int64_t>(i));
+  p.settle(0);
+  const Stage2Metrics m = p.metrics();
+  CHECK(m.episodes == 2000);
+  CHECK(m.orphans == 0);
+  CHECK(m.write_amplification < 1.05);
+  CHECK(m.acceptance > 0.95);
+  CHECK(m.share(TagKind::risk) < 0.30);
+  CHECK(m.share(TagKind::risk) > 0.05);
+  CHECK(m.share(TagKind::ood) < 0.05);
+  CHECK(m.share(TagKind::ood) > 0.01);
+  CHECK(node(p, "object:bottle") != nullptr);  // not in the seed: add_object_category
+  const TrustMatrix& trust = p.orchestrator().trust();
+  CHECK(trust.entry(TagKind::risk).tier == TrustTier::trusted);
+  CHECK(trust.entry(TagKind::risk).strength > 2);
+  CHECK(trust.entry(TagKind::recovery).tier == TrustTier::trusted);
+  CHECK(p.resilience().score() > 0.3);
+  CHECK(p.resilience().score() < 0.8);
+}
+
+TEST_CASE(
+    "semantics/stage2_pipeline: same bytes again, with analyses of two threads, and after a restart in the middle") {
+  constexpr uint64_t count = 700;
+  Stage2Pipeline once = test::pipeline();
+  std::vector<std::string> records;
+  for (uint64_t i = 0; i < count; ++i) records.push_back(once.commit(mixed(i), 5).record.tags_json);
+
+  Stage2Pipeline threaded = test::pipeline();
+  std::vector<Analysis> analyses(count);
+  std::thread half([&] {
+    for (uint64_t i = 0; i < count; i += 2) analyses[i] = mixed(i);
+  });
+  for (uint64_t i = 1; i < count; i += 2) analyses[i] = mixed(i);
+  half.join();
+  for (uint64_t i = 0; i < count; ++i) CHECK(threaded.commit(std::move(analyses[i]), 5).record.tags_json == records[i]);
+
+  for (const uint64_t stop : {1, 37, 199, 200, 350, 699}) {
+    std::string saved;
+    {
+      Stage2Pipeline first = test::pipeline();
+      for (uint64_t i = 0; i < stop; ++i) first.commit(mixed(i), 5);
+      saved = first.save();
+    }
+    Stage2Pipeline second = test::pipeline();
+    const Status restored = second.restore(saved);
+    REQUIRE_MESSAGE(restored, restored.error().message());
+    CHECK(second.save() == saved);
+    for (uint64_t i = stop; i < count; ++i) REQUIRE(second.commit(mixed(i), 5).record.tags_json == records[i]);
+    CHECK(second.save() == once.save());
+    Stage2Pipeline fresh = test::pipeline();
+    for (const double part : {0.0, 0.3, 0.999}) {
+      const std::string torn = saved.substr(0, static_cast<size_t>(part * static_cast<double>(saved.size())));
+      CHECK_FALSE(fresh.restore(torn));
+    }
+    CHECK(fresh.metrics().episodes == 0);  // a bad state changes nothing
+  }
+  const std::string text = all_text(once);
+  CHECK(all_text(threaded) == text);
+}
+
+TEST_CASE("semantics/ood_recovery: each rule at its thresholds, and never on recoveries, in debug or without trust") {
+  OodConfig config;
+  config.learn_episodes = 20;
+  TrainingReference reference(config);
+  const EmbeddingTrack normal{2, 0.5, {1, 0, 1, 0}};
+  for (int i = 0; i < 20; ++i) {
+    CHECK(reference.detect(test::opened("x").facts, normal, 1).empty());
+    reference.learn(test::opened(fmt::format("e-{}", i)).facts, normal);
+  }
+  REQUIRE(reference.ready());
+  const auto at_distance = [](double d) {
+    const double c = 1 - d;
+    const auto x = static_cast<float>(c), y = static_cast<float>(std::sqrt(1 - c * c));
+    return EmbeddingTrack{2, 0.5, {1, 0, x, y}};
+  };
+  const auto worst = [](const std::vector<OodTag>& tags) { return tags.empty() ? 0.0 : tags.front().severity; };
+  const EpisodeFacts plain = test::opened("y").facts;
+  CHECK(worst(reference.detect(plain, at_distance(0.69), 1)) == 0);
+  CHECK(worst(reference.detect(plain, at_distance(0.71), 1)) == 0.5);
+  CHECK(worst(reference.detect(plain, at_distance(0.86), 1)) == 0.8);
+  CHECK(worst(reference.detect(plain, at_distance(0.96), 1)) == 1.0);
+  CHECK(reference.detect(plain, at_distance(0.96), 0.5).empty());  // not believed enough
+  const auto faster = [&](float factor) {
+    EpisodeFacts f = plain;
+    f.actions[2].metrics.joint_rad_per_s_max = static_cast<float>(reference.joint_limit()) * factor;
+    return worst(reference.detect(f, normal, 1));
+  };
+  CHECK(faster(0.99F) == 0);
+  CHECK(faster(1.02F) == 0.6);
+  CHECK(faster(1.3F) == 0.8);
+  CHECK(faster(1.6F) == 1.0);
+  const auto longer = [&](double factor) {
+    EpisodeFacts f = plain;
+    f.actions[2].end_s = f.actions[2].start_s + factor * reference.mean_duration_s(Label::pull);
+    return worst(reference.detect(f, normal, 1));
+  };
+  CHECK(longer(2.9) == 0);
+  CHECK(longer(3.1) == 0.5);
+  CHECK(longer(4.1) == 0.7);
+  CHECK(longer(6.1) == 1.0);
+  EpisodeFacts repairing = plain;
+  repairing.actions[2].outcome = Outcome::recovered;
+  repairing.actions[2].metrics.joint_rad_per_s_max = 100;
+  repairing.actions[2].end_s = 1000;
+  CHECK(reference.detect(repairing, normal, 1).empty());
+  config.debug = true;
+  TrainingReference debugging(config);
+  REQUIRE(debugging.restore(reference.json()));
+  CHECK(debugging.detect(plain, at_distance(0.96), 1).empty());
+}
+
+TEST_CASE("semantics/ood_recovery: a recovery tag needs failure, correction and success; its cost is measured") {
+  const OntologyStore ontology = test::seed_ontology();
+  const TaggingContext context{test::vocabulary(), ontology.current(), 0, {}};
+  EpisodeFacts facts = test::stumbled("s").facts;
+  auto tags = find_recoveries(facts, {}, context);
+  REQUIRE(tags.size() == 2);  // the grasp and the pull that it was for
+  const RecoveryTag& pull = tags.back();
+  CHECK(pull.failure == "grasp_slip");
+  CHECK(pull.correction_type == "regrasp");
+  CHECK(pull.value_add == Level::low);
+  CHECK(pull.cost_Wh == doctest::Approx(0.03));
+  CHECK_FALSE(pull.cost_estimated);
+  facts.has_power = false;
+  tags = find_recoveries(facts, {}, context);
+  CHECK(tags.back().cost_estimated);
+  CHECK(tags.back().cost_Wh == doctest::Approx(60.0 * 3 / 3600));
+  CHECK(find_recoveries(test::opened("o").facts, {}, context).empty());
+  CHECK(find_recoveries(test::locked("l").facts, {}, context).empty());
+  EpisodeFacts retried = test::stumbled("r").facts;  // the same again without a correction
+  for (ActionFact& a : retried.actions)
+    if (a.outcome == Outcome::recovered) a.outcome = Outcome::retry;
+  CHECK(find_recoveries(retried, {}, context).empty());
+  // A fragile thing that fell and was picked up again at once is worth most; slowly, less.
+  Analysis saved =
+      test::episode("c", Family::dish_place,
+                    {test::act(Label::grasp, "vase"), test::failed(Label::transport, "vase", Reason::drop),
+                     test::recovered(Label::recovery_maneuver, "vase", 1), test::recovered(Label::grasp, "vase", 1)});
+  CHECK(find_recoveries(saved.facts, {}, context).front().value_add == Level::high);
+  TaggingConfig strict;
+  strict.recovery_steps = 2;
+  CHECK(find_recoveries(saved.facts, strict, context).front().value_add == Level::medium);
+}
+
+TEST_CASE("semantics/semantic_orchestrator_v2: sources are ranked, refusals are explained, robots catch up by hash") {
+  Stage2Pipeline p = test::pipeline();
+  Proposal vla = test::proposal(ProposalType::adjust_risk, "cup", "", 0.9);
+  vla.source = Source::vla;
+  Proposal econ = test::proposal(ProposalType::adjust_risk, "cup", "", 0.5);
+  econ.source = Source::econ_signals;
+  REQUIRE(p.submit(vla));
+  REQUIRE(p.submit(econ));
+  CHECK_FALSE(p.submit(test::proposal(ProposalType::add_affordance, "cup", "teleportable")));
+  p.settle(0);
+  CHECK(p.orchestrator().ontology().current().risk_of("cup") == 0.5);
+  const auto refused = p.orchestrator().explain_text(vla.id());
+  REQUIRE(refused);
+  CHECK(refused->find("outranked by " + econ.id()) != std::string::npos);
+  CHECK(p.orchestrator().counts().outranked == 1);
+
+  for (uint64_t i = 0; i < 300; ++i) p.commit(mixed(i), 0);
+  const auto documents = p.documents();
+  const auto held = read_knowledge(documents);
+  REQUIRE_MESSAGE(held, held.error().message());
+  CHECK(held->ontology.nodes == p.orchestrator().ontology().current().nodes);
+  CHECK(held->hash == to_hex(knowledge_hash(p.documents())));
+  auto forged = documents;
+  forged["ontology"] = Bytes::copy_of(std::string(forged["ontology"].text()) + " ");
+  CHECK(read_knowledge(forged).error().code == Errc::corrupt);
+  forged.erase("task_graph");
+  CHECK_FALSE(read_knowledge(forged));
+
+  const TrainingFocus focus = p.focus();
+  REQUIRE_FALSE(focus.tags.empty());
+  CHECK(focus.tags.front().tag.starts_with("skill:"));
+  CHECK(focus.phase == CurriculumStage::warmup);
+  CHECK(focus.tier_shares[2] == 0);
+}
+
+TEST_CASE("semantics/semantic_orchestrator_v2: every node and every decision is explained down to its episodes") {
+  Stage2Pipeline p = test::pipeline();
+  for (uint64_t i = 0; i < 600; ++i) p.commit(mixed(i), 0);
+  p.settle(0);
+  const Orchestrator& o = p.orchestrator();
+  size_t learnt = 0;
+  for (const auto& [id, n] : o.ontology().current().nodes) {
+    const auto chain = o.explain(id);
+    REQUIRE(chain);
+    if (n.because.empty()) continue;
+    ++learnt;
+    const json told = json::parse(*chain);
+    CHECK(told["evidence"]["count"] > 0);
+    CHECK(told["because"][0]["verdict"] == "applied");
+    CHECK(
+        told["because"][0]["suggestion"]["evidence"]["first"][0]["episode"].get<std::string>().starts_with("episode-"));
+  }
+  CHECK(learnt > 10);
+  for (const auto& [id, n] : o.graph().nodes()) {
+    REQUIRE(o.explain(id));
+    if (!n.because.empty()) CHECK(json::parse(*o.explain(id))["because"].size() >= 1);
+  }
+  for (const Decision& d : o.decisions()) REQUIRE(o.explain(d.id()));
+  CHECK(o.explain("fragility:moon/drop").error().code == Errc::not_found);
+  const auto text = o.explain_text("recovery:drawer/grasp_slip/re_grasp");
+  REQUIRE(text);
+  for (const char* part : {"said by sima2", "seen ", "segment episode-", "fragility:drawer/grasp_slip"})
+    CHECK_MESSAGE(text->find(part) != std::string::npos, part, " in\n", *text);
+}
+
+TEST_CASE("semantics/semantic_orchestrator_v2: real damage outranks what co-agents believe") {
+  Stage2Pipeline p = test::pipeline();
+  for (int i = 0; i < 10; ++i) p.commit(test::opened(fmt::format("e-{}", i)), 0);
+  CHECK(p.on_outcome("nobody", {true, 0, 1}, true).error().code == Errc::not_found);
+  const auto decided = p.on_outcome("e-3", {false, 1, 0}, true);
+  REQUIRE(decided);
+  REQUIRE(decided->size() == 1);
+  CHECK(p.orchestrator().ontology().current().risk_of("drawer") == 0.7);
+  Proposal sim = test::proposal(ProposalType::adjust_risk, "drawer", "", 0.1);
+  sim.confidence = 1;
+  REQUIRE(p.submit(sim));
+  p.settle(0);
+  CHECK(p.orchestrator().ontology().current().risk_of("drawer") == 0.7);
+  CHECK(p.on_outcome("e-3", {false, 1, 0}, true).error().code == Errc::not_found);  // once
+}
+
+TEST_CASE("semantics/stumble_and_recover: a slip that is put right becomes a recovery that others can use") {
+  Stage2Pipeline p = test::pipeline();
+  CommitResult last;
+  for (int i = 0; i < 8; ++i) last = p.commit(test::stumbled(fmt::format("s-{}", i)), 0);
+  CHECK(last.enriched.tags.has(TagKind::recovery));
+  CHECK_FALSE(last.enriched.tags.marked("lucky"));
+  CHECK(has_word(last.record, "recovery:low"));
+  CHECK(last.enriched.hints.prerequisites == std::vector<std::string>{"graspable:handle", "reachable:handle"});
+  REQUIRE(node(p, "recovery:drawer/grasp_slip/re_grasp") != nullptr);
+  CHECK(p.orchestrator().ontology().current().unpaired_fragilities().empty());
+  p.settle(0);
+  CHECK(p.orchestrator().graph().find("drawer_open.pull/on_grasp_slip/re_grasp") != nullptr);
+}
+
+TEST_CASE("semantics/alien_object: something that cannot be recognised is inspected, and stopped for when severe") {
+  Stage2Config config = test::stage2_config();
+  config.ood.learn_episodes = 50;
+  Stage2Pipeline p = test::pipeline(config);
+  const auto seen = [](const std::string& id, std::vector<float> embedding) {
+    Analysis a = test::opened(id);
+    a.embedding = {2, 0.5, std::move(embedding)};
+    return a;
+  };
+  for (int i = 0; i < 50; ++i) p.commit(seen(fmt::format("n-{}", i), {1, 0, 1, 0, 1, 0}), 0);
+  const CommitResult plain = p.commit(seen("plain", {1, 0, 1, 0, 1, 0}), 0);
+  CHECK(plain.enriched.tags.ood.empty());
+  const CommitResult alien = p.commit(seen("alien", {1, 0, 1, 0, 1, 0, 1, 0, 0.1F, 0.995F}), 0);
+  REQUIRE(alien.enriched.tags.ood.size() == 1);
+  CHECK(alien.enriched.tags.ood[0].severity == 0.8);
+  CHECK(alien.enriched.tags.ood[0].segment == 2);
+  CHECK(p.orchestrator().graph().find("drawer_open.pull/inspect_before") != nullptr);
+  CHECK(node(p, "constraint:drawer/safety_stop") == nullptr);
+  const CommitResult worse = p.commit(seen("worse", {1, 0, 1, 0, 1, 0, 1, 0, 0, 1}), 0);
+  CHECK(worse.enriched.tags.ood[0].severity == 1.0);
+  CHECK(worse.enriched.hints.safety_critical);
+  REQUIRE(node(p, "constraint:drawer/safety_stop") != nullptr);
+  CHECK(p.orchestrator().explain_text("constraint:drawer/safety_stop")->find("worse/2") != std::string::npos);
+}
+
+TEST_CASE("semantics/doom_loop: a drawer that is locked again and again becomes a fact and an abort") {
+  Stage2Pipeline p = test::pipeline();
+  for (int i = 0; i < 4; ++i) p.commit(test::locked(fmt::format("l-{}", i)), 0);
+  CHECK(p.orchestrator().alerts().empty());
+  const CommitResult fifth = p.commit(test::locked("l-4"), 0);
+  CHECK(fifth.enriched.tags.marked("doom_loop"));
+  CHECK(node(p, "fragility:drawer/locked") != nullptr);
+  const TaskNode* abort = p.orchestrator().graph().find("drawer_open.pull/on_locked/abort");
+  REQUIRE(abort != nullptr);
+  CHECK(abort->role == "abort");
+  REQUIRE(p.orchestrator().alerts().size() == 1);
+  CHECK(p.orchestrator().alerts()[0].kind == "doom_loop");
+  for (int i = 5; i < 1000; ++i) p.commit(test::locked(fmt::format("l-{}", i)), 0);
+  const auto& alerts = p.orchestrator().alerts();
+  CHECK(std::count_if(alerts.begin(), alerts.end(), [](const auto& a) { return a.kind == "doom_loop"; }) == 1);
+  CHECK(std::count_if(alerts.begin(), alerts.end(), [](const auto& a) { return a.kind == "missing_skill"; }) == 1);
+  CHECK(p.metrics().write_amplification < 1.05);
+  p.commit(test::opened("opened"), 0);
+  for (int i = 0; i < 4; ++i)
+    CHECK_FALSE(p.commit(test::locked(fmt::format("m-{}", i)), 0).enriched.tags.marked("doom_loop"));
+}
+
+TEST_CASE("semantics/invariants: high risk, success and no recovery was luck, and is verified from then on") {
+  Stage2Pipeline p = test::pipeline();
+  Analysis close = test::opened("close");
+  test::beside_vase(close, 2);
+  const CommitResult r = p.commit(std::move(close), 0);
+  REQUIRE(r.enriched.tags.high_risk());
+  CHECK(r.enriched.tags.risk[0].object == "vase");
+  CHECK(has_word(r.record, "lucky"));
+  CHECK(p.orchestrator().graph().find("drawer_open.pull/verify_after") != nullptr);
+  CHECK(r.audit.review);  // leans on a provisional tag
+}
+
+}  // namespace drover::semantics

@@ -1,0 +1,184 @@
+// drover-stage2-check: made-up rollouts through the whole chain, and the table of what it costs and how good it is.
+//
+//   drover-stage2-check [--rollouts 10000] [--rate 20] [--seed 7] [--configs configs/semantics] [--documents DIR]
+// Chain: frames -> segments -> primitives -> tags, ontology, task graph, trust -> enrichment records (in memory).
+// Exit code 1 when a required column of the table does not hold. Making the rollouts is not timed.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "actors/semantics/pipeline.hpp"
+#include "actors/semantics/segmenter.hpp"
+#include "actors/semantics/sima_template.hpp"
+
+namespace {
+
+using namespace drover;
+using namespace drover::semantics;
+using Clock = std::chrono::steady_clock;
+
+double seconds(Clock::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
+
+// How the tags compare with the truth beside the rollouts.
+struct Truth {
+  uint64_t frames = 0;
+  uint64_t recovery_tags = 0, recovery_right = 0, recoveries = 0, recoveries_found = 0;
+  uint64_t ood_tags = 0, ood_right = 0, ood = 0;
+  uint64_t risky_damage = 0, risky = 0, calm_damage = 0, calm = 0;
+
+  void add(const GroundTruth& truth, const TagSet& tags) {
+    const bool recovered = tags.has(TagKind::recovery), odd = tags.has(TagKind::ood);
+    const bool really = truth.recovered || truth.kind == Template::mixed;
+    recovery_tags += recovered ? 1 : 0;
+    recovery_right += recovered && really ? 1 : 0;
+    recoveries += truth.recovered ? 1 : 0;
+    recoveries_found += truth.recovered && recovered ? 1 : 0;
+    ood_tags += odd ? 1 : 0;
+    ood_right += odd && truth.out_of_distribution ? 1 : 0;
+    ood += truth.out_of_distribution ? 1 : 0;
+    (tags.high_risk() ? risky : calm) += 1;
+    (tags.high_risk() ? risky_damage : calm_damage) += truth.damage ? 1 : 0;
+  }
+};
+
+double ratio(uint64_t a, uint64_t b) {
+  return b == 0 ? 0 : static_cast<double>(a) / static_cast<double>(b);
+}
+
+int failures = 0;
+void row(const char* name, double value, const char* required, bool holds) {
+  std::printf("%-44s %12.4f   %-10s %s\n", name, value, required, holds ? "ok" : "FAILED");
+  failures += holds ? 0 : 1;
+}
+
+long peak_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
+}
+
+struct Options {
+  uint64_t rollouts = 10000, seed = 7;
+  double rate_hz = 20;
+  std::string configs = "configs/semantics", documents;
+};
+
+Options parse(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--rollouts") == 0) o.rollouts = std::stoull(argv[i + 1]);
+    if (std::strcmp(argv[i], "--rate") == 0) o.rate_hz = std::stod(argv[i + 1]);
+    if (std::strcmp(argv[i], "--seed") == 0) o.seed = std::stoull(argv[i + 1]);
+    if (std::strcmp(argv[i], "--configs") == 0) o.configs = argv[i + 1];
+    if (std::strcmp(argv[i], "--documents") == 0) o.documents = argv[i + 1];
+  }
+  return o;
+}
+
+struct Costs {
+  double segment_s = 0, learn_s = 0;
+  std::vector<double> per_primitive_ms;
+};
+
+void run(const Options& o, Stage2Pipeline& pipeline, Truth& truth, Costs& costs, uint64_t& record_bytes) {
+  StressMix mix(o.seed, o.rate_hz);
+  Segmenter segmenter{SegmenterConfig{}};
+  std::vector<Segment> segments;
+  LabelledRollout rollout;
+  for (uint64_t i = 0; i < o.rollouts; ++i) {
+    mix.make(i, rollout);
+    truth.frames += rollout.rollout.frames.size();
+    const auto start = Clock::now();
+    segment_rollout(segmenter, rollout.rollout, segments);
+    const auto primitives = extract_primitives(rollout.rollout, segments, {});
+    const auto middle = Clock::now();
+    Analysis analysis = pipeline.analyse(rollout.rollout, segments, primitives);
+    const GroundTruth& t = rollout.truth;
+    analysis.outcome =
+        OutcomeFacts{rollout.rollout.outcome == "success", t.damage ? 1.0 : 0.0,
+                     rollout.rollout.outcome == "success" ? 3600 / rollout.rollout.frames.back().time_s : 0};
+    const CommitResult result = pipeline.commit(std::move(analysis), 0);
+    const auto end = Clock::now();
+    costs.segment_s += seconds(middle - start);
+    costs.learn_s += seconds(end - middle);
+    costs.per_primitive_ms.push_back(1e3 * seconds(end - start) / std::max<double>(1, double(segments.size())));
+    record_bytes += result.record.tags_json.size();
+    for (const Enrichment& e : result.retroactive) record_bytes += e.tags_json.size();
+    truth.add(t, result.enriched.tags);
+  }
+  pipeline.settle(0);
+}
+
+void print(const Options& o, const Stage2Pipeline& pipeline, const Truth& t, Costs& costs, uint64_t record_bytes) {
+  const Stage2Metrics m = pipeline.metrics();
+  std::sort(costs.per_primitive_ms.begin(), costs.per_primitive_ms.end());
+  const double n = static_cast<double>(o.rollouts);
+  const double p99 = costs.per_primitive_ms[static_cast<size_t>(0.99 * (n - 1))];
+  std::printf("%llu rollouts of %.0f frames and %.1f segments, seed %llu; records stay in memory (no store)\n",
+              static_cast<unsigned long long>(o.rollouts), double(t.frames) / n, double(m.primitives) / n,
+              static_cast<unsigned long long>(o.seed));
+  std::printf("segments and primitives %.1f us, knowledge %.1f us per rollout; records %.0f bytes each\n\n",
+              1e6 * costs.segment_s / n, 1e6 * costs.learn_s / n, double(record_bytes) / n);
+  const double rate = n / (costs.segment_s + costs.learn_s);
+  row("rollouts per second, one thread", rate, "> 100", rate > 100);
+  row("p99 per primitive [ms]", p99, "< 50", p99 < 50);
+  row("peak memory [MB]", double(peak_mb()), "< 2048", peak_mb() < 2048);
+  row("ontology write amplification", m.write_amplification, "< 1.5", m.write_amplification < 1.5);
+  row("orphan nodes", double(m.orphans), "0", m.orphans == 0);
+  row("valid proposals accepted", m.acceptance, "> 0.8", m.acceptance > 0.8);
+  row("RiskTag share of episodes", m.share(TagKind::risk), "< 0.30", m.share(TagKind::risk) < 0.30);
+  const double precision = ratio(t.recovery_right, t.recovery_tags);
+  row("RecoveryTag precision", precision, "> 0.90", precision > 0.90);
+  const double ood_primitives = ratio(m.ood_primitives, m.primitives);
+  row("OOD rate, of primitives", ood_primitives, "< 0.05", ood_primitives < 0.05);
+  std::printf("\nOOD rate of episodes %.4f (truth %.4f), precision %.3f, recall %.3f; recovery recall %.3f\n",
+              m.share(TagKind::ood), ratio(t.ood, o.rollouts), ratio(t.ood_right, t.ood_tags),
+              ratio(t.ood_right, t.ood), ratio(t.recoveries_found, t.recoveries));
+  std::printf("damage: %.4f of %llu risky, %.4f of %llu calm episodes\n", ratio(t.risky_damage, t.risky),
+              static_cast<unsigned long long>(t.risky), ratio(t.calm_damage, t.calm),
+              static_cast<unsigned long long>(t.calm));
+  std::printf(
+      "ontology %llu nodes, version %llu; task graph %llu nodes, depth %llu; %zu alerts; resilience %.3f; "
+      "refused words %llu; retroactive %llu\n\n",
+      static_cast<unsigned long long>(m.ontology_nodes),
+      static_cast<unsigned long long>(pipeline.orchestrator().ontology().version()),
+      static_cast<unsigned long long>(m.task_nodes), static_cast<unsigned long long>(m.task_depth),
+      pipeline.orchestrator().alerts().size(), m.resilience, static_cast<unsigned long long>(m.refused_words),
+      static_cast<unsigned long long>(m.retroactive_records));
+  std::fputs(pipeline.orchestrator().trust().json().c_str(), stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options o = parse(argc, argv);
+  const auto fail_with = [](const Error& e) {
+    std::fprintf(stderr, "drover-stage2-check: %s\n", e.message().c_str());
+    return 1;
+  };
+  const auto vocabulary = Vocabulary::load(o.configs + "/vocabulary.toml");
+  if (!vocabulary) return fail_with(vocabulary.error());
+  auto ontology = OntologyStore::load_seed(o.configs + "/seed_ontology.toml", *vocabulary);
+  if (!ontology) return fail_with(ontology.error());
+  auto graph = TaskGraph::load_seed(o.configs + "/task_graph.toml", *vocabulary);
+  if (!graph) return fail_with(graph.error());
+  const auto config = load_stage2_config(o.configs);
+  if (!config) return fail_with(config.error());
+  Stage2Pipeline pipeline(*config, *vocabulary, std::move(*ontology), std::move(*graph));
+  Truth truth;
+  Costs costs;
+  uint64_t record_bytes = 0;
+  run(o, pipeline, truth, costs, record_bytes);
+  print(o, pipeline, truth, costs, record_bytes);
+  for (const auto& [name, document] : pipeline.documents())
+    if (!o.documents.empty()) std::ofstream(o.documents + "/" + name + ".json") << document.text();
+  return failures == 0 ? 0 : 1;
+}
