@@ -20,7 +20,7 @@ namespace {
 constexpr size_t grid_rows_max = 1024;  // of a track, in memory
 constexpr size_t windows_max = 512;     // of a camera, in memory
 constexpr double slices_max = 32;
-constexpr double time_max_s = 1e9;
+constexpr double time_max_s = 1e7;  // four months
 constexpr double coordinate_max_m = 1e6;
 constexpr int time_digits = 6;
 constexpr int pose_digits = 4;  // 0.1 mm; rotations within 0.01 degrees
@@ -505,7 +505,7 @@ Status PortableBuilder::add_frame(const FrameSample& frame) {
 Result<PortableArtifacts> PortableBuilder::finish(double duration_s) {
   State& s = *state_;
   if (!(duration_s > 0 && duration_s <= time_max_s))
-    return fail(Errc::invalid_argument, "duration_s", "must be over 0 and at most 1e9");
+    return fail(Errc::invalid_argument, "duration_s", "must be over 0 and at most 1e7");
   PortableArtifacts out;
   const size_t bytes_max = s.options.text_max_bytes;
   DROVER_ASSIGN(out.rgb_features_json, s.finish_features(duration_s, bytes_max / 2));

@@ -45,7 +45,7 @@ struct PortableOptions {
 };
 
 struct PoseSample {
-  double t_s = 0;  // since the episode's start, >= 0
+  double t_s = 0;  // since the episode's start, 0 .. 1e7
   std::string_view name;
   std::array<double, 3> position_m{};                 // world frame
   std::array<double, 4> rotation_wxyz{{1, 0, 0, 0}};  // any length but 0
@@ -83,9 +83,9 @@ class PortableBuilder {
   // of range, bytes that do not fit it, or another size than that camera's first frame; too_large (cameras_max).
   Status add_frame(const FrameSample& frame);
 
-  // The artifacts; those without material are empty (labels need an object track). duration_s > 0 is the episode's;
-  // what was fed from behind it is left out. Call once. Errors: invalid_argument (duration), too_large (one row of all
-  // tracks alone is over text_max_bytes).
+  // The artifacts; those without material are empty (labels need an object track). duration_s (over 0, at most 1e7) is
+  // the episode's; what was fed from behind it is left out. Call once. Errors: invalid_argument (duration), too_large
+  // (one row of all tracks alone is over text_max_bytes).
   Result<PortableArtifacts> finish(double duration_s);
 
  private:

@@ -283,6 +283,28 @@ TEST_CASE("datapack/portable: things that come late, early, once or behind the e
   CHECK(partial.slice_labels_json.empty());
 }
 
+TEST_CASE("datapack/portable: the shortest and the longest episode") {
+  for (const double duration_s : {1e-3, 0.05, 0.1, 1e7}) {
+    CAPTURE(duration_s);
+    PortableOptions options;
+    options.pose_stride_s = duration_s > 1 ? 60 : 0.1;
+    options.frame_stride_s = duration_s > 1 ? 60 : 0.5;
+    auto builder = builder_of(options);
+    for (const double t_s : {0.0, duration_s}) {
+      REQUIRE(builder.add_pose({t_s, "vase", {t_s / duration_s, 0, 0}, {{1, 0, 0, 0}}, 1, true}));
+      REQUIRE(builder.add_frame({t_s, "front", 8, 8, picture(8, 8, 1)}));
+    }
+    const auto pack = pack_with(finished(builder, duration_s));
+    CHECK(pack.schema_version == "2.1-portable");
+    const Status good = check_portable(pack);
+    CHECK_MESSAGE(good.has_value(), (good ? std::string() : good.error().message()));
+    const auto labels = parse_slice_labels(pack.slice_labels_json);
+    REQUIRE(labels);
+    CHECK(labels->whole.end_s == duration_s);
+    CHECK(labels->whole.is_occluded);
+  }
+}
+
 TEST_CASE("datapack/portable: the builder refuses what cannot be, by name, and goes on") {
   const auto refused = [](auto change) {
     PortableOptions options;

@@ -8,7 +8,6 @@
 
 #include "actors/capture/jpeg.hpp"
 #include "actors/capture/recorder.hpp"
-#include "actors/datapack/narrate.hpp"
 #include "actors/datapack/portable_recording.hpp"
 #include "actors/sync/robot_store.hpp"
 #include "storage/datapack_json.hpp"
@@ -257,30 +256,7 @@ TEST_CASE("nodes/packs: export takes the filters of query, and pages through pac
   CHECK(drover_run("packs export --portable" + at + " " + dir.file("x.jsonl")).code == 1);  // none of them can be
 }
 
-TEST_CASE("nodes/packs: narration puts a trace into words, once, and says that a rule wrote them") {
-  Datapack pack = pack_of("n", 1);
-  pack.condition.world_id = "world_1";
-  pack.skill_trace = {{0, 0, 0.5, "success", R"({"name":"LOCATE_DRAWER"})"},
-                      {3, 0.5, 2, "failure", R"({"reason":"grasp_slip"})"},
-                      {3, 2, 3.25, "recovered", ""},
-                      {9001, 3.25, 4, "success", R"({"name":"shake_BIN"})"},
-                      {9002, 4, 5, "unknown", "{}"},
-                      {1, 5, 6, "success", R"({"name":"SET_DOWN"})"}};
-  const SimaAnnotation said = datapack::narrate(pack);
-  CHECK(said.instruction == "open the drawer without hitting the vase");
-  CHECK(said.sima_agent_id == "template_narrator_v1");
-  CHECK(said.source_world == "world_1");
-  CHECK(said.derived_skill_plan == std::vector<int64_t>{0, 3, 9001, 9002, 1});
-  CHECK(said.step_narrations == std::vector<std::string>{"0.0 s: locate the drawer",
-                                                         "0.5 s: grasp the handle, failed (grasp slip)",
-                                                         "2.0 s: grasp the handle, recovered", "3.2 s: shake bin",
-                                                         "4.0 s: skill 9002", "5.0 s: set down"});
-  pack.task_name = "ur3_cycle";
-  pack.skill_trace.assign(1000, {100, 0, 1, "success", ""});
-  CHECK(datapack::narrate(pack).instruction == "carry out ur3 cycle");
-  CHECK(datapack::narrate(pack).step_narrations.size() == datapack::narrations_max);
-  CHECK(datapack::narrate(pack).step_narrations.back() == "and 801 more steps");
-
+TEST_CASE("nodes/packs: narration is for packs that have none") {
   const TempDir dir;
   Datapack told = pack_of("told", 2);
   told.sima_annotation = SimaAnnotation{};
