@@ -69,7 +69,7 @@ Status MujocoRenderer::prepare(mjModel& model, int width, int height) {
   auto& quality = model.vis.quality;
   quality.offsamples = 0;
   quality.shadowsize = fine_ ? 2048 : 16;  // the coarse one draws none
-  quality.numslices = fine_ ? 32 : 14;
+  quality.numslices = fine_ ? 32 : 12;
   quality.numstacks = fine_ ? 16 : 8;
   quality.numquads = fine_ ? 4 : 2;
   mjr_defaultContext(&context_);
@@ -89,6 +89,7 @@ Status MujocoRenderer::draw(mjModel& model, mjData& shown, const View& view, Ima
   DROVER_TRY(prepare(model, width, height));
   mjvOption options;
   mjv_defaultOption(&options);
+  options.flags[mjVIS_TEXTURE] = fine_ ? 1 : 0;
   std::fill(std::begin(options.sitegroup), std::end(options.sitegroup), mjtByte{0});
   mjvCamera camera;
   mjv_defaultCamera(&camera);
