@@ -179,6 +179,13 @@ DROVER_DEV Quad load_constant(const Quad* p) {
 #endif
 }
 
+// Four words into registers.
+DROVER_DEV void load_words(const Quad* p, uint32_t* out) {
+  const Quad q = load_constant(p);
+  DROVER_UNROLL
+  for (int i = 0; i < 4; ++i) out[i] = q.word[i];
+}
+
 // Perhaps written by another block of this kernel: the first-level cache is passed by.
 template <class T>
 DROVER_DEV T load_shared_by_blocks(const T* p) {

@@ -14,7 +14,7 @@ namespace drover::kernels::cuda {
 
 enum class Element : uint8_t { f32, bf16 };
 
-constexpr uint32_t vit_threads = 256;
+constexpr uint32_t vit_threads = 512;
 constexpr uint32_t mlp_threads = 512;
 constexpr uint32_t pool_threads = 128;
 

@@ -38,13 +38,12 @@ DROVER_DEV void product_unit(const Product<Bf16>& p, uint32_t row_tile, uint32_t
   const size_t tile = size_t{p.column_first + column} * p.k_tiles_all + p.k_first;
   const Quad* w = reinterpret_cast<const Quad*>(p.packed) + tile * warp_lanes;
   PerLane<float, RowTiles * 8> sum;
-  PerLane<Quad, ahead> ring;
+  PerLane<uint32_t, ahead * 4> ring;
   sum.fill(0.0f);
   lanes([&](uint32_t lane) {
     DROVER_UNROLL
-    for (uint32_t d = 0; d < ahead; ++d) {
-      if (d < p.k_tiles) ring.at(lane)[d] = load_constant(w + d * warp_lanes + lane);
-    }
+    for (uint32_t d = 0; d < ahead; ++d)
+      load_words(w + (d < p.k_tiles ? d : 0) * warp_lanes + lane, ring.at(lane) + d * 4);
   });
   for (uint32_t k0 = 0; k0 < p.k_tiles; k0 += ahead) {
     DROVER_UNROLL
@@ -54,8 +53,9 @@ DROVER_DEV void product_unit(const Product<Bf16>& p, uint32_t row_tile, uint32_t
         PerLane<uint32_t, 4> b;
         lanes([&](uint32_t lane) {
           DROVER_UNROLL
-          for (int i = 0; i < 4; ++i) b.at(lane)[i] = ring.at(lane)[d].word[i];
-          if (k + ahead < p.k_tiles) ring.at(lane)[d] = load_constant(w + size_t{k + ahead} * warp_lanes + lane);
+          for (int i = 0; i < 4; ++i) b.at(lane)[i] = ring.at(lane)[d * 4 + i];
+          const uint32_t next = k + ahead < p.k_tiles ? k + ahead : 0;  // past the end: any valid place
+          load_words(w + size_t{next} * warp_lanes + lane, ring.at(lane) + d * 4);
         });
         DROVER_UNROLL
         for (uint32_t r = 0; r < RowTiles; ++r) {

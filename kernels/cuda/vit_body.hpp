@@ -349,12 +349,13 @@ class VitPart {
     reduce_quad(sum, 1, Add());
     lanes([&](uint32_t lane) {
       E* to = h_ + (tile * 16 + lane / 4) * x_stride_ + head * a_.head_dim + lane % 4 * 2;
+      const float inverse[2] = {1.0f / sum.at(lane)[0], 1.0f / sum.at(lane)[1]};
       DROVER_UNROLL
       for (int n = 0; n < 2 * Tiles16; ++n) {
         if (n < 2 * tiles) {
           const float* c = o.at(lane) + n * 4;
-          const float upper[2] = {c[0] / sum.at(lane)[0], c[1] / sum.at(lane)[0]};
-          const float lower[2] = {c[2] / sum.at(lane)[1], c[3] / sum.at(lane)[1]};
+          const float upper[2] = {c[0] * inverse[0], c[1] * inverse[0]};
+          const float lower[2] = {c[2] * inverse[1], c[3] * inverse[1]};
           store(to + n * 8, upper);
           store(to + 8 * x_stride_ + n * 8, lower);
         }
@@ -469,10 +470,13 @@ class VitPart {
       }
     }
     lanes([&](uint32_t lane) {
+      float inverse[rows];
+      DROVER_UNROLL
+      for (uint32_t r = 0; r < rows; ++r) inverse[r] = 1.0f / sum.at(lane)[r];
       DROVER_UNROLL
       for (uint32_t i = 0; i < rows * columns; ++i) {
         const uint32_t r = i / columns, d = i % columns * warp_lanes + lane;
-        const float y[1] = {o.at(lane)[i] / sum.at(lane)[r]};
+        const float y[1] = {o.at(lane)[i] * inverse[r]};
         if (d < a_.head_dim) store(h_ + (row + r) * x_stride_ + head * a_.head_dim + d, y);
       }
     });
