@@ -165,10 +165,15 @@ void apply_occluders(const Condition& condition, mjModel& m) {
   mjtNum camera[9];
   mju_quat2Mat(camera, m.cam_quat);
   const double half_m = distance_m * std::tan(m.cam_fovy[0] * mjPI / 360), middle = 0.55;  // share of the picture
-  const int count = m.body_geomnum[body];
-  // Each covers its share of the middle, an ellipse as wide as it is high.
+  const int first = m.body_geomadr[body], all = m.body_geomnum[body];
+  const int count = level < 0.02 ? 0 : std::min(all, static_cast<int>(std::ceil(8 * level)));
+  // Each covers its share of the middle.
   const double radius_m = middle * half_m * std::sqrt(4 * level / (mjPI * std::max(1, count)));
-  for (int g = m.body_geomadr[body]; g < m.body_geomadr[body] + count; ++g) {
+  for (int g = first; g < first + all; ++g) {
+    if (g >= first + count) {
+      m.geom_group[g] = 4;  // not drawn
+      continue;
+    }
     const double x = middle * half_m * (2 * rng.uniform() - 1), y = middle * half_m * (2 * rng.uniform() - 1);
     const double lean = mjPI * rng.uniform(), stretch = 1.2 + 0.5 * rng.uniform();
     for (int i = 0; i < 3; ++i)
@@ -183,7 +188,6 @@ void apply_occluders(const Condition& condition, mjModel& m) {
     m.geom_size[3 * g + 1] = radius_m / stretch;
     m.geom_size[3 * g + 2] = 0.004;
     m.geom_rbound[g] = std::max(m.geom_size[3 * g], m.geom_size[3 * g + 1]);
-    if (level < 0.02) m.geom_group[g] = 4;  // not drawn
   }
 }
 
