@@ -8,14 +8,18 @@
 #include <string_view>
 
 #include "stress/crash/crash.hpp"
+#include "stress/crash/recordings.hpp"
+#include "stress/sim/sim.hpp"
 
 namespace {
 
 constexpr const char* help =
     "Break and measure a real fleet.\n"
     "Usage: drover stress COMMAND [OPTIONS]\n\n"
-    "  crash    kill -9 at random against one coordinator and three robots, then prove that nothing was lost\n"
-    "  bench    rates, latencies, start times and memory beside their raw limits\n\n"
+    "  crash       kill -9 at random against one coordinator and three robots, then prove that nothing was lost\n"
+    "  recordings  kill -9 while a robot acts and records, then account for every episode it began\n"
+    "  sim         whole fleets in virtual time, a seed each: faults drawn by the seed, replay, shrinking\n"
+    "  bench       rates, latencies, start times and memory beside their raw limits\n\n"
     "Examples\n"
     "  drover stress crash                        50 kills on generated logs\n"
     "  drover stress crash --logs DIR --seed 7    on real logs, the same kills again\n"
@@ -39,6 +43,8 @@ int run_beside(const char* name, char** argv) {
 int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "crash") return drover::crash::crash_main(argc - 1, argv + 1);
+  if (command == "recordings") return drover::crash::recordings_main(argc - 1, argv + 1);
+  if (command == "sim") return drover::simulate::sim_main(argc - 1, argv + 1);
   if (command == "bench") return run_beside("bench", argv + 1);
   const bool asked = command == "--help" || command == "-h" || command == "help";
   std::fputs(help, asked ? stdout : stderr);

@@ -413,16 +413,32 @@ class Auditor {
     return receipt != walk.receipts.end() && receipt->second.reason.starts_with("lost");
   }
 
+  // The same said under another incarnation: a re-imaged robot is asked for what its old disk held and has to pass.
+  Result<bool> lost_with_old_disk(const ReadTxn& txn, const std::string& robot, const Hash& hash) const {
+    bool found = false;
+    DROVER_TRY(txn.for_each(centre_.central_env().db("receipts"), Key().raw(hash).text(robot),
+                            [&](ByteView, ByteView value) -> Result<bool> {
+                              const auto receipt = decode_receipt(value);
+                              found = receipt && receipt->reason.starts_with("lost");
+                              return !found;
+                            }));
+    return found;
+  }
+
   Status one_chunk(const ReadTxn& txn, StreamWalk& walk, const Hash& hash, const ChunkUse& use) {
     StreamAudit& row = *walk.row;
     DROVER_ASSIGN(const auto facts, centre_.blobs().facts_in(txn, hash));
     const bool central = facts && facts->held;
+    bool gone = lost(walk, hash);
+    if (!central && !gone) {
+      DROVER_ASSIGN(gone, lost_with_old_disk(txn, row.robot, hash));
+    }
     const bool here = walk.at_robot && walk.at_robot->chunks.count(hash) > 0;
     const bool told = walk.receipts.count(hash) > 0;
     if (walk.at_robot && !here && told) ++row.chunks_evicted;
     if (central)
       ++row.chunks_central;
-    else if (lost(walk, hash))
+    else if (gone)
       ++row.chunks_lost;
     else if (here)
       ++row.chunks_robot;
@@ -437,7 +453,7 @@ class Auditor {
                     : "an episode refers to it; it is neither at the robot nor at the centre, and no receipt says why");
     if (walk.at_robot && !here && !told)
       if (central) violation("chunks", row.robot + " chunk " + to_hex(hash), "left the robot without a receipt");
-    const bool asked = central || lost(walk, hash) || !use.of_applied ||
+    const bool asked = central || gone || !use.of_applied ||
                        (facts && (facts->wanted_of.size() >= storage::chunk_robots_max ||
                                   std::ranges::count(facts->wanted_of, row.robot) > 0));
     if (!asked && !told)

@@ -1,0 +1,65 @@
+// Story: one seed from beginning to end: robots work, faults strike, then everything heals and must converge.
+//
+// Safety: at every look the audit balances (each record and chunk in exactly one state), and no `error` is logged.
+// Liveness: after the last fault the backlog drains within drain_ms_max of virtual time, no lane is halted, and every
+// episode that was captured on a disk that still lives is at the centre exactly once. Where no fault took a disk and no
+// quota bound, the centre ends byte-equal to a twin run without faults.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "messages/hash.hpp"
+#include "stress/sim/faults.hpp"
+
+namespace drover::simulate {
+
+struct StoryPlan {
+  uint64_t seed = 1;
+  FaultPlan faults;
+  double episodes_per_robot_hour = 120;
+  uint32_t slice_bytes = 3'000;
+  uint32_t ping_period_ms = 2'000;
+  uint64_t blob_idle_ms = 1'000;
+  uint32_t audits = 8;  // looks while faults strike
+  int64_t drain_ms_max = 600'000;
+  bool twin = true;
+  bool quotas = true;  // half of the robots get a disk that is too small for all their slices
+};
+
+// How often rare paths were reached, over the whole run.
+enum class Probe : uint8_t {
+  links,             // sessions established
+  resent_blocks,     // blocks sent a second time
+  blocks_not_taken,  // the centre answered gap, overloaded or similar
+  robot_restarts,
+  centre_restarts,
+  kills_in_the_middle,
+  capture_waited,  // the store was full and the robot had to wait
+  evictions,       // receipts for chunks that made room
+  reimages,
+  shared_chunks,  // settled without being sent, because another robot had sent them
+  count_
+};
+inline constexpr size_t probes = static_cast<size_t>(Probe::count_);
+std::string_view probe_name(Probe probe) noexcept;
+
+struct StoryResult {
+  std::string failure;  // empty: everything held
+  uint64_t trace = 0;   // hash over every delivery, and the end of the centre
+  Hash end{};           // of the coordinator's canonical dump
+  uint64_t faults = 0;
+  uint64_t deliveries = 0;
+  uint64_t episodes = 0;
+  uint64_t records = 0;
+  int64_t virtual_ms = 0;
+  int64_t drain_ms = 0;
+  std::array<uint64_t, probes> probe{};
+};
+
+// Plays `faults` (in time order). Works in a folder of its own under `folder`, which it removes.
+StoryResult play(const StoryPlan& plan, const std::vector<Fault>& faults, const std::string& folder);
+
+}  // namespace drover::simulate

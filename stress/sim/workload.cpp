@@ -1,0 +1,80 @@
+#include "stress/sim/workload.hpp"
+
+#include "actors/runtime/rng.hpp"
+#include "messages/datapack.hpp"
+#include "messages/episode.hpp"
+#include "storage/blobs.hpp"
+
+namespace drover::simulate {
+namespace {
+
+constexpr int64_t epoch_ns = 1'704'067'200'000'000'000;  // 2024-01-01
+constexpr int64_t episode_ns = 20'000'000'000;
+
+Bytes slice_of(runtime::Rng& rng, size_t bytes) {
+  return Bytes::make(bytes, [&](std::span<std::byte> out) {
+    for (auto& b : out) b = static_cast<std::byte>(rng.next());
+  });
+}
+
+Datapack pack_of(const Episode& episode, runtime::Rng& rng) {
+  Datapack pack;
+  pack.pack_id = episode.robot + "/" + episode.episode_id;
+  pack.task_name = episode.task_name;
+  pack.env_type = "simulated";
+  pack.provenance.robot = episode.robot;
+  pack.provenance.episode_id = episode.episode_id;
+  pack.provenance.start_unix_ns = episode.start_unix_ns;
+  pack.provenance.end_unix_ns = episode.end_unix_ns;
+  pack.condition.task_name = episode.task_name;
+  pack.condition.engine_type = "mujoco";
+  pack.attribution.delta_J = rng.uniform() * 2 - 1;
+  pack.attribution.trust_score = rng.uniform();
+  pack.attribution.source_type = SourceType::synthetic;
+  pack.bucket = pack.attribution.delta_J >= 0 ? Bucket::positive : Bucket::negative;
+  if (pack.bucket == Bucket::negative) {
+    pack.counterfactual_plan_json = R"({"retry":"slower"})";
+    pack.counterfactual_source = "simulator";
+  }
+  const auto steps = rng.between(1, 4);
+  for (int64_t i = 0; i < steps; ++i) {
+    SkillStep step;
+    step.skill_id = static_cast<int64_t>(rng.below(6));
+    step.start_s = static_cast<double>(i) * 4;
+    step.end_s = step.start_s + 3;
+    step.outcome = rng.chance(0.8) ? "success" : "failure";
+    pack.skill_trace.push_back(step);
+  }
+  return pack;
+}
+
+}  // namespace
+
+sync::StoreCapture make_episode(const std::string& robot, uint64_t number, size_t slice_bytes) {
+  auto rng = runtime::Rng::stream(number, robot);
+  auto shared = runtime::Rng::stream(number / 8, "calibration");
+  const Bytes slice = slice_of(number % 8 == 7 ? shared : rng, slice_bytes);
+  Episode episode;
+  episode.episode_id = "episode-" + std::to_string(number);
+  episode.robot = robot;
+  episode.task_name = rng.chance(0.5) ? "drawer_vase" : "dish_place";
+  episode.engine_type = "mujoco";
+  episode.source_kind = "simulated";
+  episode.source_name = "run-" + std::to_string(number / 16);
+  episode.start_unix_ns = epoch_ns + static_cast<int64_t>(number) * episode_ns;
+  episode.end_unix_ns = episode.start_unix_ns + episode_ns / 2;
+  episode.rows = slice_bytes;
+  episode.outcome = rng.chance(0.8) ? "success" : "failure";
+  episode.value_per_byte = rng.uniform();
+  episode.blobs = {storage::describe_blob("slice", "application/octet-stream", slice)};
+  sync::StoreCapture capture;
+  capture.records.push_back({RecordKind::episode, episode.end_unix_ns, encode(episode)});
+  capture.records.push_back({RecordKind::datapack, episode.end_unix_ns, encode(pack_of(episode, rng))});
+  for (size_t i = 0; i < episode.blobs[0].chunks.size(); ++i)
+    capture.chunks.push_back({episode.blobs[0].chunks[i].hash, Bytes::copy_of(storage::chunk_of(slice, i)),
+                              episode.value_per_byte, episode.episode_id});
+  capture.marks.push_back({"run", std::to_string(number)});
+  return capture;
+}
+
+}  // namespace drover::simulate
