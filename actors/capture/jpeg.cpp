@@ -43,6 +43,12 @@ Result<ByteView> JpegEncoder::encode(std::span<const uint8_t> rgb, uint32_t widt
 
 struct JpegDecoder::Impl {
   Coder coder{tjInitDecompress()};
+  // libjpeg-turbo 2.1 keeps its place in a head that it could not read, and would go on there with the next picture.
+  tl::unexpected<Error> refuse() {
+    auto error = fail(Errc::corrupt, "jpeg", tjGetErrorStr2(coder.get()));
+    coder.reset(tjInitDecompress());
+    return error;
+  }
 };
 
 JpegDecoder::JpegDecoder() : impl_(std::make_unique<Impl>()) {}
@@ -54,7 +60,7 @@ Status JpegDecoder::decode(ByteView jpeg, RgbImage& out, uint32_t pixels_max) {
   const auto* data = reinterpret_cast<const unsigned char*>(jpeg.data());
   int w = 0, h = 0, sampling = 0, colours = 0;
   if (tjDecompressHeader3(coder, data, jpeg.size(), &w, &h, &sampling, &colours) != 0 || w <= 0 || h <= 0)
-    return fail(Errc::corrupt, "jpeg", tjGetErrorStr2(coder));
+    return impl_->refuse();
   if (static_cast<uint32_t>(w) > pixels_max || static_cast<uint32_t>(h) > pixels_max)
     return fail(Errc::too_large, "jpeg", std::to_string(w) + " x " + std::to_string(h) + " pixels");
   out.width = static_cast<uint32_t>(w);
@@ -63,8 +69,7 @@ Status JpegDecoder::decode(ByteView jpeg, RgbImage& out, uint32_t pixels_max) {
   // Every warning counts: a picture that ends early or holds damage is not passed on half grey. Few scans only: a
   // progressive picture of a thousand scans would keep the decoder busy for minutes.
   const int flags = TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS | TJFLAG_ACCURATEDCT;
-  if (tjDecompress2(coder, data, jpeg.size(), out.rgb.data(), w, 0, h, TJPF_RGB, flags) != 0)
-    return fail(Errc::corrupt, "jpeg", tjGetErrorStr2(coder));
+  if (tjDecompress2(coder, data, jpeg.size(), out.rgb.data(), w, 0, h, TJPF_RGB, flags) != 0) return impl_->refuse();
   return {};
 }
 

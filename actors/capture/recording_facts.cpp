@@ -29,7 +29,12 @@ void RecordingFacts::Statistic::add(double value) {
 }
 
 RecordingFacts::RecordingFacts() {
-  if (auto builder = datapack::PortableBuilder::make({})) portable_.emplace(std::move(*builder));
+  auto listener = datapack::PortableRecording::make();
+  if (listener) {
+    portable_ = std::move(*listener);
+  } else {
+    note("no portable artifacts: " + listener.error().message());
+  }
 }
 
 void RecordingFacts::note(std::string text) {
@@ -51,28 +56,15 @@ void RecordingFacts::joints(double /*time_s*/, const JointSample& sample) {
 }
 
 void RecordingFacts::image(double time_s, const RecordedCamera& camera, const Bytes& jpeg) {
-  if (!portable_ || !portable_->wants_frame(time_s, camera.name)) return;
-  const Status decoded = decoder_.decode(jpeg, picture_);
-  const Status taken =
-      decoded ? portable_->add_frame({time_s, camera.name, picture_.width, picture_.height, picture_.rgb}) : Status{};
-  if (decoded && taken) return;
-  if (++pictures_bad_ == 1)
-    note("camera " + camera.name +
-         ": a picture was left out of the features: " + (decoded ? taken.error().what : decoded.error().what));
+  if (portable_) portable_->image(time_s, camera, jpeg);
 }
 
 void RecordingFacts::objects(double time_s, std::span<const RecordedFrame> frames) {
-  if (!portable_) return;
-  for (const RecordedFrame& f : frames) {
-    const Status taken = portable_->add_pose({time_s, f.name, f.pose.position_m, f.pose.rotation, f.occluded, true});
-    if (!taken) note("a pose was left out of the tracks: " + taken.error().message());
-  }
+  if (portable_) portable_->objects(time_s, frames);
 }
 
 void RecordingFacts::sense(double time_s, const RecordedSense& sense) {
-  if (!portable_) return;
-  const Status taken = portable_->add_pose({time_s, "tool", sense.tool.position_m, sense.tool.rotation, 0, false});
-  if (!taken) note("a pose was left out of the tracks: " + taken.error().message());
+  if (portable_) portable_->sense(time_s, sense);
 }
 
 void RecordingFacts::event(const RecordedEvent& event) {
@@ -196,6 +188,8 @@ void RecordingFacts::write_origin(CapturedEpisode& out) const {
 
 void RecordingFacts::write_portable(CapturedEpisode& out) {
   if (!portable_) return;
+  if (portable_->dropped() > 0)
+    note(std::to_string(portable_->dropped()) + " pictures or poses were of no use for the portable artifacts");
   auto artifacts = portable_->finish(out.duration_s);
   if (artifacts) {
     out.portable = std::move(*artifacts);

@@ -7,9 +7,8 @@
 #include <optional>
 
 #include "actors/capture/captured.hpp"
-#include "actors/capture/jpeg.hpp"
 #include "actors/capture/recording_reader.hpp"
-#include "actors/datapack/portable.hpp"
+#include "actors/datapack/portable_recording.hpp"
 
 namespace drover::capture {
 
@@ -63,10 +62,7 @@ class RecordingFacts final : public RecordingVisitor {
   RecordedEnergy energy_;
   std::vector<JointStatistics> joints_;
   uint64_t joint_samples_ = 0;
-  std::optional<datapack::PortableBuilder> portable_;
-  JpegDecoder decoder_;
-  RgbImage picture_;
-  uint64_t pictures_bad_ = 0;
+  std::unique_ptr<datapack::PortableRecording> portable_;
   std::vector<std::string> notes_;
 };
 

@@ -92,15 +92,22 @@ void show_recording(const Json& recording) {
 }
 
 void show_parts(const Json& e) {
-  Table events({"EVENT (UTC)", "KIND", "SEVERITY", ">SECONDS", "DETAIL"});
-  for (const Json& v : e["events"])
-    events.row(
-        {human_time(v["time_unix_ns"]), v["kind"], v["severity"], human_number(v["duration_s"], 2), v["detail"]});
+  Table events({"EVENT (UTC)", ">AT s", "KIND", "SEVERITY", ">SECONDS", "DETAIL"});
+  for (const Json& v : e["events"]) {
+    const int64_t at_ns = v["time_unix_ns"].get<int64_t>() - e["start_unix_ns"].get<int64_t>();
+    events.row({human_time(v["time_unix_ns"]), human_number(static_cast<double>(at_ns) / 1e9, 2), v["kind"],
+                v["severity"], human_number(v["duration_s"], 2), v["detail"]});
+  }
   if (!events.empty()) print_text("\n" + events.text());
   Table streams({"STREAM", "UNIT", ">SAMPLES", ">MISSING", ">MIN", ">MEAN", ">MAX"});
-  for (const Json& v : e["streams"])
+  for (const Json& v : e["streams"]) {
+    if (v["unit"] == "messages") {  // a topic: counted, without values
+      streams.row({v["name"], v["unit"], human_count(v["samples"]), "", "", "", ""});
+      continue;
+    }
     streams.row({v["name"], v["unit"], human_count(v["samples"]), human_count(v["missing"]), short_number(v["minimum"]),
                  short_number(v["mean"]), short_number(v["maximum"])});
+  }
   if (!streams.empty()) print_text("\n" + streams.text());
 }
 
