@@ -1,5 +1,6 @@
 #include "nodes/robot_node.hpp"
 
+#include <algorithm>
 #include <caf/send.hpp>
 #include <filesystem>
 
@@ -80,6 +81,18 @@ robot::EpisodeActorConfig episode_config(const RobotConfig& config, const runtim
   return body;
 }
 
+Status check_cameras(const BodyConfig& config, const robot::MujocoWorlds& worlds) {
+  DROVER_ASSIGN(const auto world, worlds.make());
+  const auto& known = world->info().cameras;
+  for (const std::string& name : config.cameras) {
+    if (std::any_of(known.begin(), known.end(), [&](const auto& camera) { return camera.name == name; })) continue;
+    std::string names;
+    for (const robot::CameraInfo& camera : known) names += " " + camera.name;
+    return fail(Errc::not_found, "world.cameras", "the world has no camera '" + name + "', but:" + names);
+  }
+  return {};
+}
+
 // Loads the world once; each life of the episode actor gets a fresh one of it.
 Result<robot::EpisodeActorConfig> load_body(const RobotConfig& config, const runtime::Environment& env) {
   DROVER_ASSIGN(auto loaded, robot::MujocoWorlds::load(config.world.dir));
@@ -89,6 +102,7 @@ Result<robot::EpisodeActorConfig> load_body(const RobotConfig& config, const run
   for (const auto& [name, draws] : loaded.config().conditions) sets.push_back(name);
   if (body.set != "mix" && !loaded.config().conditions.contains(body.set))
     return fail(Errc::not_found, "world.set", "the world has no condition set '" + body.set + "'");
+  DROVER_TRY(check_cameras(config.world, loaded));
   std::error_code failed;
   std::filesystem::create_directories(body.recording.folder, failed);
   if (failed) return fail(Errc::io, body.recording.folder, "cannot make the folder: " + failed.message());

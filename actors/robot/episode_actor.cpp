@@ -71,6 +71,10 @@ uint64_t free_bytes(const std::string& folder) {
   return static_cast<uint64_t>(facts.f_bavail) * facts.f_frsize;
 }
 
+runtime::Counter& recorded_counter(runtime::Metrics& metrics) {
+  return metrics.counter("drover_robot_episodes_total", "Episodes recorded in a simulated world");
+}
+
 bool is_capture_of(const sync::SourceMark& stored, const std::string& file) {
   const auto mark = capture::decode_mark(as_bytes(stored.value));
   return mark && mark->file.name == file;
@@ -182,11 +186,13 @@ struct EpisodesState {
     return "";
   }
 
-  void later(const std::string& reason, std::function<void()> what) {
+  void later(const std::string& reason, std::function<void()> what) { later(reason, std::move(what), config.retry_ms); }
+
+  void later(const std::string& reason, std::function<void()> what, uint64_t pause_ms) {
     if (facts.waiting_for != reason) env->log(LogLevel::debug, "robot.episodes_wait reason=" + log_value(reason));
     facts.waiting_for = reason;
     pending = std::move(what);
-    self->delayed_send(self, Millis(config.retry_ms), Next{});
+    self->delayed_send(self, Millis(pause_ms), Next{});
   }
   std::function<void()> pending;  // what Next does; empty: next()
 
@@ -248,6 +254,7 @@ struct EpisodesState {
       if (!more) return end_void(episode->request().name, more.error());
       if (!*more) return end_episode();
     }
+    facts.running_s = body.world->observe().time_s;
     self->send(self, Step{});
   }
 
@@ -261,6 +268,7 @@ struct EpisodesState {
                          "frames={} bytes={} hash={:016x}",
                          ordinal, request.seed, request.condition_set, template_name(result->kind), result->duration_s,
                          result->energy.total().mechanical, recording.frames, recording.bytes, result->hash));
+    voids_in_row = 0;
     ++facts.recorded;
     recorded_total->add();
     ++facts.templates[std::string(template_name(result->kind))];
@@ -278,12 +286,24 @@ struct EpisodesState {
     voided_total->add();
     env->log(LogLevel::warn, "robot.episode_void ordinal=" + std::to_string(ordinal) +
                                  " recording=" + log_value(recording) + " reason=" + log_value(error.message()));
-    journal("episode_void", recording, error.message(), [this, error] { later(error.message(), [this] { next(); }); });
+    journal("episode_void", recording, error.message(), [this, error] {
+      later(
+          error.message(), [this] { next(); }, void_pause_ms());
+    });
   }
+
+  // Longer and longer while nothing else comes of it, so that a broken world does not fill the journal.
+  uint64_t void_pause_ms() {
+    const uint64_t pause_ms = config.retry_ms << std::min<uint32_t>(voids_in_row, 16);
+    ++voids_in_row;
+    return std::min(pause_ms, config.void_pause_ms_max);
+  }
+  uint32_t voids_in_row = 0;
 
   void clear() {
     episode.reset();
     facts.running = false;
+    facts.running_s = 0;
   }
 
   void pause() {
@@ -316,7 +336,7 @@ caf::behavior episodes_actor(EpisodesActor* self, runtime::Environment* env, Epi
     return {};
   }
   s.body = std::move(*body);
-  s.recorded_total = &env->metrics().counter("drover_robot_episodes_total", "Episodes recorded in a simulated world");
+  s.recorded_total = &recorded_counter(env->metrics());
   s.voided_total = &env->metrics().counter("drover_robot_episodes_void_total", "Episodes that came to nothing");
   self->set_exit_handler([self, &s](caf::exit_msg& message) {
     if (message.reason == caf::exit_reason::user_shutdown) s.stop();
@@ -337,6 +357,10 @@ caf::behavior episodes_actor(EpisodesActor* self, runtime::Environment* env, Epi
 std::string condition_set_of(const std::string& set, const std::vector<std::string>& sets, uint64_t seed) {
   if (set != "mix" || sets.empty()) return set;
   return sets[runtime::Rng::stream(seed, "condition_set").below(sets.size())];
+}
+
+uint64_t episodes_recorded(runtime::Metrics& metrics) {
+  return recorded_counter(metrics).value();
 }
 
 caf::actor spawn_episodes(runtime::Environment& env, EpisodeActorConfig config, runtime::Ref store) {

@@ -1,6 +1,7 @@
 // drover robot: the daemon that runs on a robot.
 #include <filesystem>
 
+#include "actors/robot/episode_actor.hpp"
 #include "nodes/commands/credentials.hpp"
 #include "nodes/commands/daemon_runtime.hpp"
 #include "nodes/robot_node.hpp"
@@ -58,7 +59,11 @@ Result<ServiceHooks> start_robot(const RobotConfig& config, DaemonContext& conte
   DROVER_ASSIGN(daemon->node, RobotNode::start(daemon->runtime.env, std::move(options)));
   ServiceHooks hooks;
   hooks.stop = [daemon] { daemon->node->stop(); };
-  hooks.status = [daemon, id = config.node.id] { return "robot " + id; };
+  hooks.status = [daemon, id = config.node.id, acts = !config.world.dir.empty()] {
+    if (!acts) return "robot " + id;
+    const auto recorded = robot::episodes_recorded(daemon->runtime.env.metrics());
+    return "robot " + id + ", " + std::to_string(recorded) + " episodes recorded since start";
+  };
   return hooks;
 }
 

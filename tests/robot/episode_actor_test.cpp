@@ -212,6 +212,17 @@ TEST_CASE("robot/episodes: physics that diverges voids the episode, says so, and
   CHECK(robot.files().size() == 1);
 }
 
+TEST_CASE("robot/episodes: a world in which nothing works does not fill the journal") {
+  Robot robot;
+  robot.diverges_from = 0;
+  robot.start();
+  robot.sim.run_for(600'000);
+  const auto voided = robot.facts().voided;
+  CHECK(voided > 10);
+  CHECK(voided < 25);  // 0.1 s, 0.2 s, ... then one a minute
+  CHECK(robot.journal().size() == voided);
+}
+
 TEST_CASE("robot/episodes: a polite stop in the middle leaves a finished prefix and no part file") {
   Robot robot;
   robot.steps = 200;
