@@ -40,11 +40,12 @@ constexpr uint64_t mlp_arena_bytes(uint64_t wide) {
   return 2 * mlp_tile_rows * (wide + mlp_row_pad) * sizeof(E);
 }
 
-// y[row][column] = act(v + bias[column]), with zeros up to the next layer's padding.
+// y[row][column] = act(v + bias[column]) up to the next layer's padding, where weights and biases are 0 and so act(0) =
+// 0.
 template <class E>
 struct HiddenTo {
   E* y;
-  uint32_t stride, columns, columns_padded;
+  uint32_t stride, columns_padded;
   const float* bias;
   Act act;
   template <int N>
@@ -53,8 +54,7 @@ struct HiddenTo {
     float h[N];
     DROVER_UNROLL
     for (int i = 0; i < N; ++i) {
-      const uint32_t c = column + static_cast<uint32_t>(i);
-      h[i] = c < columns ? activate(v[i] + load_constant(bias + c), act) : 0.0f;
+      h[i] = activate(v[i] + load_constant(bias + column + i), act);
     }
     store(y + row * stride + column, h);
   }
@@ -102,7 +102,7 @@ DROVER_DEV void mlp_tile(const MlpArgs& a, const Block& block, std::byte* arena,
     p.column_tiles = (layer.out + tile_columns<E> - 1) / tile_columns<E>;
     if (l + 1 < a.layers) {
       E* to = l % 2 == 0 ? other : one;
-      product<Shared>(block, p, rows, HiddenTo<E>{to, stride, layer.out, layers[l + 1].in, bias, layer.act});
+      product<Shared>(block, p, rows, HiddenTo<E>{to, stride, layers[l + 1].in, bias, layer.act});
     } else {
       product<Shared>(block, p, rows, ActionTo{a.actions + size_t{first} * a.out, a.out, rows, bias, layer.act});
     }

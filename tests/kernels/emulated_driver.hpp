@@ -100,28 +100,37 @@ class EmulatedDriver : public cuda::Driver {
     return reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(memory.data()) + 15) / 16 * 16);
   }
 
-  // All parts of a frame do a stage before any does the next: what the barriers of the kernel see to.
+  // Each part of a frame runs from one barrier to the next before the others do: the largest lead that it can have on a
+  // GPU, so what a fast block may not overwrite shows. Frames of a slot follow each other without a barrier between.
   template <class E, bool Shared>
   static void vit(const cuda::VitArgs& args) {
     const cuda::Block block(cuda::vit_threads / cuda::warp_lanes);
     std::vector<float> memory;
-    for (uint32_t frame = 0; frame < args.frames; ++frame) {
-      const uint32_t slot = frame % args.slots;
-      std::byte* arena = arenas(args, size_t{args.parts} * args.slots, memory);
+    std::byte* arena = arenas(args, size_t{args.parts} * args.slots, memory);
+    for (uint32_t slot = 0; slot < args.slots; ++slot) {
       std::vector<cuda::VitPart<E, Shared>> parts;
       for (uint32_t p = 0; p < args.parts; ++p) {
         parts.emplace_back(args, block, arena + (size_t{slot} * args.parts + p) * args.arena_bytes, slot, p);
       }
-      for (auto& part : parts) part.embed(frame);
-      for (uint32_t b = 0; b < args.depth; ++b) {
-        for (auto& part : parts) part.keys_and_values(b);
+      const auto start = [&](auto& part, uint32_t frame) {
+        if (frame >= args.frames) return;
+        part.embed(frame);
+        part.keys_and_values(0);
+      };
+      for (auto& part : parts) start(part, slot);
+      for (uint32_t frame = slot; frame < args.frames; frame += args.slots) {
+        for (uint32_t b = 0; b < args.depth; ++b) {
+          for (auto& part : parts) {
+            part.attend(b);
+            part.finish_block(b);
+            b + 1 < args.depth ? part.keys_and_values(b + 1) : part.finish();
+          }
+        }
         for (auto& part : parts) {
-          part.attend(b);
-          part.finish_block(b);
+          part.pool(frame);
+          start(part, frame + args.slots);
         }
       }
-      for (auto& part : parts) part.finish();
-      for (auto& part : parts) part.pool(frame);
     }
   }
 
