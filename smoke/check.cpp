@@ -393,10 +393,19 @@ void Checker::check_bodies() {
     }
     for (const WorldEpisode& e : out_.world)
       if (e.robot == robot) (e.complete ? whole : cut)++;
+    const auto& order = inboxes_[plan.robot].episodes;
+    size_t before = 0;
+    for (const WorldEpisode& e : out_.world) {  // by seed
+      if (e.robot != robot) continue;
+      const auto place = static_cast<size_t>(std::find(order.begin(), order.end(), e.episode_id) - order.begin());
+      there.expect(place >= before, e.episode_id + " came before its predecessor");
+      before = place;
+    }
     const uint64_t kills = plan.robot == 1 ? in_.course.kills : 0;  // robot B
     there.expect(cut <= kills, fmt::format("{}: {} prefixes but {} kills", robot, cut, kills));
     prefixes += cut;
   }
+  out_.world_explained = told;
   for (const WorldEpisode& e : out_.world)
     there.expect(e.complete || !e.reason.empty(), e.episode_id + " is a prefix and does not say why");
   tell("every physics episode is whole, or a labelled prefix", there,

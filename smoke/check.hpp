@@ -55,6 +55,7 @@ struct Findings {
   uint64_t inbox_bytes = 0;
   uint64_t pack_bytes = 0;
   uint64_t chunk_bytes = 0;         // held at the centre
+  uint64_t world_explained = 0;     // physics episodes that did not arrive, with an event that says why
   std::vector<WorldEpisode> world;  // physics episodes at the centre, by robot and seed
 };
 

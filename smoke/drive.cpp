@@ -19,6 +19,7 @@ constexpr size_t robot_b = 1;
 constexpr size_t robot_c = 2;
 constexpr int64_t restart_wait_ms = 10'000;
 constexpr double moment_s = 0.02;
+constexpr double middle_s = 2;  // of an episode: by then its recording has reached the disk
 constexpr size_t moments_max = 20'000;
 
 class Driver {
@@ -96,16 +97,16 @@ Status Driver::lose_and_revive_robot() {
   DROVER_TRY(feed(robot_b, (files_[robot_b].size() + 1) / 2));
   DROVER_TRY(wait_for(name + " to hold records and to be in the middle of an episode", [&] {
     const RobotView& b = view().robots[robot_b];
-    return (b.last_seq > 0 || (fed_settled(robot_b) && b.idle)) && (b.acting || b.body_rests);
+    return (b.last_seq > 0 || (fed_settled(robot_b) && b.idle)) && (b.acting_s > middle_s || b.body_rests);
   }));
   const RobotView& b = view().robots[robot_b];
   const bool middle = !fed_settled(robot_b) || b.acked_seq < b.last_seq;
   fleet_.kill_robot(robot_b);
   ++course_.kills;
   mark(fmt::format("{} killed {}", name,
-                   b.acting ? "in the middle of an episode"
-                   : middle ? "in the middle of its work"
-                            : "(it had just finished a file)"));
+                   b.acting_s > 0 ? "in the middle of an episode"
+                   : middle       ? "in the middle of its work"
+                                  : "(it had just finished a file)"));
   DROVER_TRY(feed(robot_b, files_[robot_b].size()));
   DROVER_TRY(fleet_.start_robot(robot_b, restart_wait_ms));
   mark(name + " started again");

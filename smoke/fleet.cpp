@@ -306,7 +306,7 @@ void Fleet::look_at_robot(size_t robot, RobotView& view) {
 void Fleet::look_at_body(size_t robot, RobotView& view) {
   const BodyPlan* body = body_of(robot);
   view.body_rests = body == nullptr;
-  view.acting = false;
+  view.acting_s = 0;
   if (body == nullptr) return;
   const auto& node = *robots_[robot].node;
   const std::string folder = recordings_of(options_.work, options_.robots[robot]);
@@ -315,7 +315,7 @@ void Fleet::look_at_body(size_t robot, RobotView& view) {
   if (!facts || !marks || !*marks) return;
   count_recordings(**marks, view);
   view.recordings_waiting = count_recordings_in(folder);
-  view.acting = facts->running;
+  view.acting_s = facts->running_s;
   view.body_rests = facts->done;
   view.episodes_begun = facts->next_ordinal;
   if (!facts->no_pictures.empty()) view.no_pictures = facts->no_pictures;

@@ -15,7 +15,7 @@ struct RobotView {
   uint64_t files_repeated = 0;
   uint64_t files_set_aside = 0;
   // Of its body; all zero without one.
-  bool acting = false;          // an episode runs
+  double acting_s = 0;          // how far its running episode is, in its own time; 0: none runs
   bool body_rests = true;       // all its episodes have ended
   uint64_t episodes_begun = 0;  // over all lives
   uint64_t recordings = 0;      // settled, over all lives

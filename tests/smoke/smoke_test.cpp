@@ -63,31 +63,70 @@ const nlohmann::json* invariant(const nlohmann::json& report, const std::string&
 
 TEST_CASE("smoke: a fleet with faults keeps every promise, and says so") {
   const Folder folder;
-  const Outcome run1 = run(folder, "--episodes 4 --seed 7 --json");
+  const Outcome run1 = run(folder, "--episodes 4 --world-episodes 2 --seed 7 --json");
   INFO(run1.out, read_text(folder.path + "/stderr"));
   REQUIRE(run1.code == 0);
   REQUIRE(run1.json.is_object());
   CHECK(run1.json["passed"] == true);
   CHECK(run1.json["seed"] == 7);
-  CHECK(run1.json["invariants"].size() >= 17);
+  CHECK(run1.json["invariants"].size() >= 19);
   const auto& metrics = run1.json["metrics"];
   CHECK(metrics["generated"] == true);
   CHECK(metrics["robot_kills"] == 1);
   CHECK(metrics["link_cuts"] == 1);
   CHECK(metrics["coordinator_kills"] == 1);
   CHECK(metrics["episodes"] >= 4 * 12);  // 12 logs; a gap cuts some episodes in two
-  CHECK(metrics["episodes"] == metrics["episodes_expected"]);
+  const int physics = metrics["world_episodes"]["episodes"];
+  CHECK(metrics["episodes"] == metrics["episodes_expected"].get<int>() + physics);
   CHECK(metrics["datapacks"] == metrics["episodes"]);
+  CHECK(physics + metrics["world_episodes"]["explained"].get<int>() == 4);
+  CHECK(metrics["world_episodes"]["prefixes"] <= 1);  // of the robot that was killed
+  for (const char* name : {"every physics episode is whole, or a labelled prefix",
+                           "physics episodes equal an independent run of their seeds"}) {
+    const auto* held = invariant(run1.json, name);
+    REQUIRE(held != nullptr);
+    CHECK((*held)["held"] == true);
+  }
   const std::string page = read_text(folder.path + "/report/index.html");
   CHECK(page.find("<svg") != std::string::npos);
   CHECK(page.find("synthetic") != std::string::npos);
+  if (metrics["world_episodes"]["pictures"] == 0)
+    CHECK(page.find("There are no pictures: ") != std::string::npos);  // and why
+  else
+    CHECK(page.find("data:image/jpeg;base64,/9j/") != std::string::npos);
   CHECK(page.find("http") == std::string::npos);  // works offline
   CHECK(nlohmann::json::parse(read_text(folder.path + "/report/report.json"))["passed"] == true);
 }
 
+TEST_CASE("smoke: the same seed gives the same physics, another seed another") {
+  const Folder folder;
+  const auto detail = [&](const std::string& seed) {
+    const Outcome done = run(folder, "--episodes 1 --world-episodes 1 --json --seed " + seed);
+    REQUIRE(done.json.is_object());
+    CHECK(done.code == 0);
+    const auto* physics = invariant(done.json, "physics episodes equal an independent run of their seeds");
+    REQUIRE(physics != nullptr);
+    CHECK((*physics)["held"] == true);
+    return done.json["metrics"]["world_episodes"]["nominal_hash"].get<std::string>();
+  };
+  const std::string first = detail("3");
+  CHECK(first == detail("3"));
+  CHECK(first != detail("4"));
+}
+
+TEST_CASE("smoke: a machine that cannot draw says so and keeps every other promise") {
+  const Folder folder;
+  const Outcome dark = run(folder, "--episodes 1 --world-episodes 1 --json", "__EGL_VENDOR_LIBRARY_DIRS=/nonexistent");
+  INFO(dark.out, read_text(folder.path + "/stderr"));
+  CHECK(dark.code == 0);
+  REQUIRE(dark.json.is_object());
+  CHECK(dark.json["metrics"]["world_episodes"]["pictures"] == 0);
+  CHECK(read_text(folder.path + "/report/index.html").find("There are no pictures: ") != std::string::npos);
+}
+
 TEST_CASE("smoke: a lost datapack is noticed and is exit code 1") {
   const Folder folder;
-  const Outcome broken = run(folder, "--episodes 2 --json", "DROVER_SMOKE_BREAK=drop");
+  const Outcome broken = run(folder, "--episodes 2 --world-episodes 0 --json", "DROVER_SMOKE_BREAK=drop");
   INFO(broken.out);
   CHECK(broken.code == 1);
   REQUIRE(broken.json.is_object());
@@ -102,7 +141,7 @@ TEST_CASE("smoke: a lost datapack is noticed and is exit code 1") {
 
 TEST_CASE("smoke: a run that cannot drain in time says what is missing and is exit code 1") {
   const Folder folder;
-  const Outcome late = run(folder, "--episodes 4 --deadline 0.02 --json");
+  const Outcome late = run(folder, "--episodes 4 --world-episodes 1 --deadline 0.02 --json");
   CHECK(late.code == 1);
   REQUIRE(late.json.is_object());
   const auto* drained = invariant(late.json, "everything drained and stopped in order");
@@ -120,7 +159,7 @@ TEST_CASE("smoke: a file of no known kind is listed and does not fail the run") 
   csv << "time_s,power_w\n";
   for (int i = 0; i < 50; ++i) csv << i << "," << 20 + i % 5 << "\n";
   csv.close();
-  const Outcome mixed = run(folder, "--logs '" + folder.path + "/logs' --json");
+  const Outcome mixed = run(folder, "--logs '" + folder.path + "/logs' --world-episodes 0 --json");
   INFO(mixed.out, read_text(folder.path + "/stderr"));
   CHECK(mixed.code == 0);
   REQUIRE(mixed.json.is_object());
@@ -148,7 +187,7 @@ TEST_CASE("smoke: the real logs arrive whole") {
     return;
   }
   const Folder folder;
-  const Outcome real = run(folder, "--logs '" + std::string(shared) + "' --json");
+  const Outcome real = run(folder, "--logs '" + std::string(shared) + "' --world-episodes 0 --json");
   INFO(real.out, read_text(folder.path + "/stderr"));
   CHECK(real.code == 0);
   REQUIRE(real.json.is_object());
