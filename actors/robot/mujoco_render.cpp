@@ -127,8 +127,8 @@ struct Lighting {
   Vec3 from_m;          // where the lamp hangs, beside the middle of the scene
 };
 constexpr std::array lightings = {
-    Lighting{"normal", 0.30f, 0.30f, {0.55, 0.54, 0.52}, {-0.6, -0.9, 2.2}},
-    Lighting{"bright", 0.42f, 0.38f, {0.72, 0.71, 0.68}, {-0.6, -0.6, 2.4}},
+    Lighting{"normal", 0.34f, 0.32f, {0.62, 0.61, 0.59}, {-0.6, -0.9, 2.2}},
+    Lighting{"bright", 0.46f, 0.40f, {0.80, 0.79, 0.76}, {-0.6, -0.6, 2.4}},
     Lighting{"dim", 0.14f, 0.12f, {0.28, 0.25, 0.20}, {-0.6, -0.9, 2.0}},
     Lighting{"low", 0.14f, 0.12f, {0.28, 0.25, 0.20}, {-0.6, -0.9, 2.0}},
     Lighting{"side", 0.16f, 0.06f, {0.80, 0.74, 0.62}, {0.2, -2.2, 0.7}},
