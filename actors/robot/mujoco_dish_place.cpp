@@ -12,7 +12,7 @@ namespace drover::robot {
 namespace {
 
 constexpr double contact_quiet_s = 0.3;        // a touch after this long without one is a new one
-constexpr double knock_N_min = 25.0;           // a dish set down well stays below
+constexpr double knock_N_min = 40.0;           // a dish set down well stays below
 constexpr double collision_N_min = 6.0;        // a brush is no collision
 constexpr double still_m_per_s_max = 0.02;     // a dish that stands
 constexpr double near_m = 0.15, far_m = 0.45;  // the eye's bias grows between these distances
@@ -43,7 +43,7 @@ class DishPlace final : public MujocoTask {
  private:
   struct Touches {  // of the dish, in one step
     bool hand = false, ground = false;
-    double hit_N = 0;  // hardest, not by the hand
+    double hit_N = 0;  // by anything but the hand, all contacts together
   };
 
   void assign_roles(const mjModel& m);
@@ -83,7 +83,7 @@ Result<std::unique_ptr<MujocoTask>> DishPlace::make(const WorldConfig& config, c
   task->tilt_max_rad_ = config.rule("placed_tilt_deg_max", 3) * mjPI / 180;
   task->topple_rad_ = config.rule("broken_tilt_deg_min", 60) * mjPI / 180;
   task->fall_m_ = config.rule("broken_fall_m_min", 0.05);
-  task->hit_max_N_ = config.rule("broken_hit_N_min", 90);
+  task->hit_max_N_ = config.rule("broken_hit_N_min", 120);
   task->assign_roles(m);
   return std::unique_ptr<MujocoTask>(std::move(task));
 }
@@ -169,7 +169,7 @@ DishPlace::Touches DishPlace::watch_contacts(const mjModel& m, const mjData& d, 
       out.hand = true;
     } else if (dish) {
       out.ground = true;
-      out.hit_N = std::max(out.hit_N, force_N);
+      out.hit_N += force_N;
     } else if (force_N > collision_N_min) {
       char text[64];
       std::snprintf(text, sizeof text, "%s, %.1f N", a == Role::rack || b == Role::rack ? "rack" : "table", force_N);
