@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "messages/hash_many.hpp"
 #include "tests/support/random_values.hpp"
 
 using namespace drover;
@@ -224,4 +225,35 @@ TEST_CASE("messages/record: only a sealed value may skip the checksum, and its s
   CHECK(refusal(flipped) == Errc::corrupt);
   CHECK(Block::parse_sealed(flipped));
   CHECK(Block::parse_sealed(good.slice(0, good.size() - 1)).error().code == Errc::truncated);
+}
+
+TEST_CASE("messages/hash_many: many digests at once are the digests one by one, whatever the lengths") {
+  MESSAGE("backend: " << sha256_many_backend());
+  test::Rng rng(11);
+  for (const size_t n : {size_t{0}, size_t{1}, size_t{3}, size_t{4}, size_t{17}, size_t{64}, size_t{301}}) {
+    CAPTURE(n);
+    std::vector<Bytes> contents;
+    for (size_t i = 0; i < n; ++i)
+      contents.push_back(test::random_bytes(rng, n == 17 && i == 5 ? 0 : i * 37 % 700 + 1));
+    std::vector<ByteView> inputs(contents.begin(), contents.end());
+    std::vector<Hash> hashes(n);
+    sha256_many(inputs, hashes);
+    for (size_t i = 0; i < n; ++i) CHECK((hashes[i] == sha256(inputs[i])));
+  }
+}
+
+TEST_CASE("messages/record: the one wrong hash among many is found and named") {
+  for (const size_t wrong : {size_t{0}, size_t{63}, size_t{64}, size_t{299}}) {
+    BlockBuilder builder(1);
+    for (int i = 0; i < 300; ++i) REQUIRE(builder.add(RecordKind::event, 1, i, as_bytes(std::string(400, 'x'))));
+    const Bytes good = builder.finish();
+    const size_t frame = (good.size() - 32) / 300;
+    const auto block =
+        Block::parse(forged(good, [&](std::span<std::byte> b) { b[32 + wrong * frame + 100] ^= std::byte{4}; }));
+    REQUIRE(block);
+    const Status status = block->verify_hashes();
+    REQUIRE(!status);
+    CHECK(status.error().where == "record seq " + std::to_string(wrong + 1));
+    CHECK(Block::parse(good)->verify_hashes());
+  }
 }
