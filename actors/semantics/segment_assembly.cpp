@@ -44,6 +44,7 @@ void SegmentAssembly::open(Label label, Label plain, const SegmentTrack& track, 
   reason_ = Reason::none;
   thing_ = no_object;
   hard_ = repaired_ = false;
+  kept_retry_of_ = no_segment;
   totals_ = {};
   totals_.nearest_m.fill(far_m);
 }
@@ -98,6 +99,11 @@ void SegmentAssembly::settle_outcome(Segment& s) {
     return;
   }
   s.outcome = Outcome::success;
+  if (kept_retry_of_ != no_segment) {  // it had done so before it was opened again
+    s.outcome = kept_outcome_;
+    s.retry_of = kept_retry_of_;
+    return;
+  }
   const bool again = failure_.stage == Stage::retrying && s.label == failure_.action;
   const bool mended =
       s.label == Label::recovery_maneuver && failure_.stage == Stage::recovering && (failure_.by_alarm || repaired_);
@@ -134,6 +140,7 @@ void SegmentAssembly::close(const SegmentTrack& track, uint64_t boundary, Reason
   write_metrics(s);
   held.plain = plain_;
   held.totals = totals_;
+  held.start = start_;
   if (is_action(s.label)) last_action_ = s.label;
   held_.push_back(held);
 }
@@ -143,30 +150,41 @@ bool SegmentAssembly::can_fold(const SegmentTrack& track, const Change& c) const
   return boundary_s(track, c.boundary) - start_s_ < config_.decay_s;
 }
 
+// The newest closed segment is open again, without what came after it; gives what the open one had counted.
+SegmentAssembly::Totals SegmentAssembly::reopen() {
+  const Held before = held_.back();
+  const Totals brief = totals_;
+  held_.pop_back();
+  --next_id_;
+  label_ = before.segment.label;
+  plain_ = before.plain;
+  start_ = before.start;
+  start_s_ = before.segment.start_s;
+  first_frame_ = before.segment.first_frame;
+  thing_ = before.segment.object;
+  hard_ = repaired_ = false;
+  reason_ = Reason::none;
+  kept_retry_of_ = before.segment.retry_of;
+  kept_outcome_ = before.segment.outcome;
+  totals_ = before.totals;
+  return brief;
+}
+
+bool SegmentAssembly::can_reopen() const {
+  return !held_.empty() && held_.back().segment.outcome != Outcome::failure;
+}
+
 // A stretch too short to mean anything becomes part of what it interrupted, or of what follows.
 void SegmentAssembly::fold(const SegmentTrack& track, const Change& c) {
   commit(track, c.boundary);
-  const bool interrupted = !held_.empty() && held_.back().segment.label == c.label &&
-                           held_.back().segment.outcome != Outcome::failure &&
-                           held_.back().segment.retry_of == no_segment;
-  if (!interrupted) {
+  if (!can_reopen() || held_.back().segment.label != c.label) {
     label_ = c.label;
     plain_ = c.plain;
     hard_ = hard_ || c.hard;
     thing_ = no_object;
     return;
   }
-  const Held before = held_.back();
-  held_.pop_back();
-  --next_id_;
-  label_ = before.segment.label;
-  plain_ = before.plain;
-  start_s_ = before.segment.start_s;
-  first_frame_ = before.segment.first_frame;
-  thing_ = before.segment.object;
-  hard_ = false;
-  const Totals brief = totals_;
-  totals_ = before.totals;
+  const Totals brief = reopen();
   totals_.distance_m += brief.distance_m;
   totals_.speed_max = std::max(totals_.speed_max, brief.speed_max);
   totals_.joint_max = std::max(totals_.joint_max, brief.joint_max);
@@ -198,6 +216,14 @@ void SegmentAssembly::change(const SegmentTrack& track, const Change& asked, std
   Change c = asked;
   c.boundary = std::max(c.boundary, start_);
   if (c.thing != no_object) thing_ = c.thing;
+  // What goes wrong begins with the brief change that announced it, and breaks the action before that.
+  const bool announced = is_anomaly(c.label) && !is_anomaly(label_) && can_reopen() && c.failed != Reason::none &&
+                         boundary_s(track, c.boundary) - start_s_ < config_.decay_s &&
+                         is_action(held_.back().segment.label);
+  if (announced && committed_ <= start_) {
+    c.boundary = start_;
+    reopen();
+  }
   if (c.boundary == start_ || can_fold(track, c)) {
     fold(track, c);
   } else {

@@ -49,6 +49,7 @@ class SegmentAssembly {
   void fail_open(Reason reason, uint8_t thing);
   // Physics now knows better why the open anomaly, and the action it broke, failed.
   void name_failure(Reason reason);
+  bool failing() const { return reason_ != Reason::none; }  // the open segment
   // The open failure is that of the segment that is still open.
   bool failing_now() const { return failure_.stage != OpenFailure::Stage::none && failure_.segment == next_id_; }
   // The newest segment with this label, open or held back, fails so.
@@ -70,6 +71,7 @@ class SegmentAssembly {
     Segment segment;
     Label plain = Label::idle;
     Totals totals;
+    uint64_t start = 0;
   };
 
   void open(Label label, Label plain, const SegmentTrack& track, uint64_t index);
@@ -78,6 +80,8 @@ class SegmentAssembly {
   void write_metrics(Segment& segment) const;
   bool can_fold(const SegmentTrack& track, const Change& change) const;
   void fold(const SegmentTrack& track, const Change& change);
+  bool can_reopen() const;
+  Totals reopen();
   void note_failure(const Segment& closed);
   void flush(bool all, std::vector<Segment>& out);
   void add(const SegmentTrack& track, uint64_t index);
@@ -91,6 +95,8 @@ class SegmentAssembly {
   double start_s_ = 0;
   Reason reason_ = Reason::none;
   uint8_t thing_ = no_object;
+  uint32_t kept_retry_of_ = no_segment;  // of a segment that was closed before
+  Outcome kept_outcome_ = Outcome::success;
   Totals totals_;
   OpenFailure failure_;
   uint32_t next_id_ = 0;

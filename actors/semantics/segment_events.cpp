@@ -13,11 +13,23 @@ constexpr double slip_s_max = 2.0;
 constexpr double fall_m = 0.03;
 constexpr double rest_s = 0.7;  // until then it may still tip
 constexpr int looks = 3;
+constexpr int bump_looks = 4;
+constexpr double bump_m = 0.01;
+constexpr double bump_rad = 0.1;
+constexpr double bump_s = 0.5;         // within this time it moved
+constexpr double handled_s_min = 1.2;  // after the hand had to do with it
 
 }  // namespace
 
-void SpikeWatch::update(const SegmentTrack& track, const Moment& now) {
+void SpikeWatch::update(const SegmentTrack& track, const GripWatch& grip, const Moment& now) {
   if (!track.has(signal_force)) return;
+  // Fingers that close push the hand about, and so does what slides when it is pulled at.
+  const bool closing = grip.phase() == GripWatch::Phase::closing;
+  if (closing) closed_s_ = now.time_s;
+  if (closing || now.time_s - closed_s_ <= config_.spike_s || (grip.holds() && track.slides(grip.thing()))) {
+    active_ = false;
+    return;
+  }
   if (active_) {
     peak_N_ = std::max(peak_N_, now.force);
     const bool over = now.force < base_N_ + spike_end_share * (peak_N_ - base_N_);
@@ -89,6 +101,25 @@ void SlipWatch::update(const SegmentTrack& track, const GripWatch& grip, const M
   start(track, now, onset);
 }
 
+void BumpWatch::update(const SegmentTrack& track, const GripWatch& grip, const Moment& now) {
+  bumped_ = no_object;
+  const uint64_t k = track.ready() - 1;
+  uint64_t before = k;
+  while (before > track.oldest() && now.time_s - track.at(before).time_s < bump_s) --before;
+  const double shift_limit_m = std::max(bump_m, 3 * track.seen_noise_m());
+  for (uint8_t i = 0; i < track.thing_count(); ++i) {
+    const bool at_hand = grip.thing() == i && (grip.holds() || grip.phase() != GripWatch::Phase::open);
+    if (at_hand) handled_s_[i] = now.time_s;
+    if (track.slides(i) || known_[i] || now.time_s - handled_s_[i] < handled_s_min) continue;
+    const auto then = track.relative(i, before, bump_looks, 0);
+    const auto look = track.relative(i, k, bump_looks, before);
+    if (then.count < bump_looks || look.count < bump_looks) continue;
+    if (norm(look.at_m - then.at_m) <= shift_limit_m && look.tilt_rad - then.tilt_rad <= bump_rad) continue;
+    bumped_ = i;
+    known_[i] = true;  // from now on it is known to be in the way
+  }
+}
+
 void RestWatch::update(const SegmentTrack& track, const GripWatch& grip, const Moment& now) {
   misplaced_ = false;
   const uint64_t k = track.ready() - 1;
@@ -109,7 +140,8 @@ void RestWatch::update(const SegmentTrack& track, const GripWatch& grip, const M
   const auto seen = track.relative(thing_, k, 2, grip.onset());
   if (seen.count < 2) return;
   const double shift_limit_m = std::max(config_.shift_m, 5 * track.seen_noise_m());
-  if (seen.tilt_rad - tilt_rad_ <= config_.tilt_rad && norm(seen.at_m - at_m_) <= shift_limit_m) return;
+  tipped_ = seen.tilt_rad - tilt_rad_ > config_.tilt_rad;
+  if (!tipped_ && norm(seen.at_m - at_m_) <= shift_limit_m) return;
   misplaced_ = true;
   watching_ = false;
 }

@@ -14,7 +14,7 @@ class SpikeWatch {
     *this = SpikeWatch{};
     config_ = config;
   }
-  void update(const SegmentTrack& track, const Moment& now);
+  void update(const SegmentTrack& track, const GripWatch& grip, const Moment& now);
   bool active() const { return active_; }
   uint64_t onset() const { return onset_; }
 
@@ -22,6 +22,7 @@ class SpikeWatch {
   SegmenterConfig config_;
   bool active_ = false;
   uint64_t onset_ = 0;
+  double closed_s_ = -1e9;  // when the fingers last closed
   double base_N_ = 0, peak_N_ = 0, since_s_ = 0;
 };
 
@@ -52,6 +53,20 @@ class SlipWatch {
   double height_m_ = 0;
 };
 
+// What the hand has nothing to do with stays where it is, or something ran into it.
+class BumpWatch {
+ public:
+  void begin() { *this = BumpWatch{}; }
+  void update(const SegmentTrack& track, const GripWatch& grip, const Moment& now);
+  // The thing that was bumped, only in the update in which it was noticed.
+  uint8_t bumped() const { return bumped_; }
+
+ private:
+  std::array<bool, objects_max> known_{};
+  std::array<double, objects_max> handled_s_ = {-1e9, -1e9, -1e9, -1e9, -1e9, -1e9};
+  uint8_t bumped_ = no_object;
+};
+
 // What was let go stays where it is and as it stands, or it was misplaced.
 class RestWatch {
  public:
@@ -62,11 +77,12 @@ class RestWatch {
   void update(const SegmentTrack& track, const GripWatch& grip, const Moment& now);
   // Only true in the update in which it was noticed.
   bool misplaced() const { return misplaced_; }
+  bool tipped() const { return tipped_; }  // of the last one: it tipped over, and not only moved
   uint8_t thing() const { return thing_; }
 
  private:
   SegmenterConfig config_;
-  bool watching_ = false, misplaced_ = false;
+  bool watching_ = false, misplaced_ = false, tipped_ = false;
   uint8_t thing_ = no_object;
   double since_s_ = 0;
   Vec at_m_{};

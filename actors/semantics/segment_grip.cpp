@@ -10,8 +10,11 @@ namespace {
 constexpr double jitter_m = 0.0015;     // of a width that rests
 constexpr double rate_m_per_s = 0.012;  // fingers slower than this have come to rest
 constexpr double settle_s = 0.2;        // until then fingers that closed may still meet something
+constexpr double eased_share = 0.93;
+constexpr double pressing_share = 0.15;  // a force that still grows by more per frame: the fingers still close
 constexpr double grip_N_min = 1.5;
 constexpr double width_m_min = 0.003;  // closed further than this they hold nothing
+constexpr double shake_s = 0.15;
 constexpr int frames_without_contact = 2;
 constexpr double reach_m = 0.08;  // what is held is within it
 constexpr uint16_t thing_bits = (1u << objects_max) - 1;
@@ -47,6 +50,9 @@ void GripWatch::change(const SegmentTrack& track, const Moment& now, Phase phase
   uint64_t k = track.ready() - 1;
   const uint64_t floor = std::max(track.oldest(), closed_since_);
   while (k > floor && sign * (plateau_m_ - track.at(k - 1).width_m) > jitter_m) --k;
+  // Fingers that let go first press less.
+  const bool pressed = phase == Phase::opening && holds_ && hold_N_ > grip_N_min;
+  while (pressed && k > floor && track.at(k - 1).grip_N < eased_share * hold_N_) --k;
   onset_ = k;
   phase_ = phase;
   if (phase == Phase::opening) {
@@ -65,6 +71,7 @@ void GripWatch::while_closed(const SegmentTrack& track, const Moment& now) {
     return;
   }
   if (!holds_) return;
+  if (now.grip_N > eased_share * hold_N_) hold_N_ += 0.3 * (now.grip_N - hold_N_);
   const bool squeezed = plateau_m_ - now.width_m > config_.gripper_change_m;
   without_contact_ = grips(track, now) ? 0 : without_contact_ + 1;
   if (!squeezed && without_contact_ < frames_without_contact) return;
@@ -79,30 +86,44 @@ void GripWatch::update(const SegmentTrack& track, const Moment& now) {
   const uint64_t k = track.ready() - 1;
   if (!started_) {
     started_ = true;
+    first_s_ = now.time_s;
     plateau_m_ = now.width_m;
     onset_ = closed_since_ = k;
-    if (now.width_m < config_.gripper_open_m && grips(track, now)) {
-      phase_ = Phase::closed;
-      holds_ = judged_ = true;
-    }
+  }
+  // The first moments of a stream may still be shaking; they are no finger's doing.
+  if (now.time_s - first_s_ < shake_s) plateau_m_ = now.width_m;
+  // A stream may begin with something in the hand, and with a flicker of its contact.
+  if (phase_ == Phase::open && now.time_s - first_s_ <= shake_s && now.width_m < config_.gripper_open_m &&
+      grips(track, now)) {
+    phase_ = Phase::closed;
+    holds_ = judged_ = true;
   }
   const double change_m = now.width_m - plateau_m_;
   switch (phase_) {
     case Phase::open:
     case Phase::closed:
-      if (change_m > config_.gripper_change_m) return change(track, now, Phase::opening);
+      if (change_m > config_.gripper_change_m) {
+        // A hand that is open already may open further; that lets go of nothing.
+        if (holds_ || plateau_m_ < config_.gripper_open_m) return change(track, now, Phase::opening);
+        plateau_m_ = now.width_m;
+      }
       if (phase_ == Phase::closed) while_closed(track, now);
-      if (change_m < -config_.gripper_change_m && phase_ == Phase::open) return change(track, now, Phase::closing);
+      if (!holds_ && now.width_m >= config_.gripper_open_m) phase_ = Phase::open;
+      if (change_m < -config_.gripper_change_m && phase_ == Phase::open &&
+          (now.width_m < config_.gripper_open_m || change_m < -3 * config_.gripper_change_m))
+        return change(track, now, Phase::closing);
       if (std::abs(change_m) < jitter_m || lost_) plateau_m_ += (lost_ ? 1.0 : 0.2) * change_m;
       break;
     case Phase::closing:
       if (change_m > config_.gripper_change_m) return change(track, now, Phase::opening);
       plateau_m_ = std::min(plateau_m_, now.width_m);
-      if (now.width_rate > -rate_m_per_s && k > onset_) {
+      if (now.width_rate > -rate_m_per_s && k > onset_ &&
+          now.grip_N - track.at(k - 1).grip_N < pressing_share * std::max(now.grip_N, grip_N_min)) {
         phase_ = Phase::closed;
         plateau_m_ = now.width_m;
         closed_since_ = k;
         judged_ = holds_ = false;
+        hold_N_ = 0;
         without_contact_ = 0;
         while_closed(track, now);
       }

@@ -38,7 +38,7 @@ class GripWatch {
   bool holds_ = false, missed_ = false, lost_ = false, let_go_ = false, judged_ = false;
   uint8_t thing_ = no_object;
   uint64_t onset_ = 0, closed_since_ = 0;
-  double plateau_m_ = 0;
+  double first_s_ = 0, plateau_m_ = 0, hold_N_ = 0;
   int without_contact_ = 0;
 };
 

@@ -101,10 +101,8 @@ void SegmentTrack::complete(uint64_t index) {
   }
   now.speed = has(signal_tool) ? norm(now.velocity) : arm_m * now.joint;
   const bool slow_tool = !has(signal_tool) || now.speed < config_.idle_speed_m_per_s;
-  if (joint_count_ > 0)
-    now.still = now.joint < config_.idle_joint_rad_per_s || (slow_tool && now.joint < 2 * config_.idle_joint_rad_per_s);
-  else
-    now.still = slow_tool;
+  // A tool that stands is still, whatever the wrist does; joints that stand are still, however noisy the tool.
+  now.still = (joint_count_ > 0 && now.joint < config_.idle_joint_rad_per_s) || (has(signal_tool) && slow_tool);
   // Each contact is what two of three neighbouring frames say.
   const uint16_t before = index > oldest() ? at(index - 1).raw_contacts : now.raw_contacts;
   const uint16_t after = index + 1 < pushed_ ? at(index + 1).raw_contacts : now.raw_contacts;
@@ -132,6 +130,13 @@ uint64_t SegmentTrack::motion_onset(uint64_t index, uint64_t floor) const {
     if (joints ? m.joint < quiet_joint_ : m.still) break;
     --index;
   }
+  return index;
+}
+
+uint64_t SegmentTrack::quiet_from(uint64_t index) const {
+  index = std::max(index, oldest());
+  for (uint64_t i = index; joint_count_ > 0 && i < ready_; ++i)
+    if (at(i).joint < quiet_joint_) return i;
   return index;
 }
 

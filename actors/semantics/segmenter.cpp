@@ -14,17 +14,20 @@ namespace {
 
 constexpr uint64_t commit_lag = 200;  // frames that a boundary may still move back over
 constexpr double confirm_s = 0.08;    // a new label must hold this long
-constexpr double confirm_idle_held_s = 0.2;
+constexpr double confirm_repair_held_s = 0.12;
 constexpr double slow_stream_s = 0.2;  // frames further apart count at once
 constexpr double steep = 0.75;         // share of the speed that is vertical in a lift or a place
 constexpr double flat = 0.6;
-constexpr double towards_min = 0.5;  // cosine between the motion and the way to a thing
+constexpr double towards_min = 0.5;  // cosine between the motion and the way to a thing, or the way that failed
 constexpr double again_min = 0.6;    // ... or between the motion and the approach that failed
 constexpr double turned_cosine = 0.3;
 constexpr double near_m = 0.01;     // nearer than this there is no way to it
 constexpr double gained_m = 0.004;  // extension that shows that something slides
 constexpr double locked_s_min = 0.25;
 constexpr double thin_share = 0.25;  // of a sweep without pressure that makes it insufficient
+constexpr double weak_share = 0.4;   // of a whole effort: something is pulled at
+constexpr double weak_s_max = 0.6;
+constexpr double thin_s_min = 0.25;
 constexpr uint16_t thing_bits = (1u << objects_max) - 1;
 
 bool moving_label(Label label) {
@@ -56,6 +59,7 @@ class Segmenter::State {
   void decide(const Moment& now, std::vector<Segment>& out);
   void weigh(Label label, Label plain, const Moment& now, std::vector<Segment>& out);
   void watch(const Moment& now);
+  void watch_effort(const Moment& now);
   void steer(const Moment& now);
   Reading read(const Moment& now);
   Reading read_holding(const Moment& now);
@@ -81,22 +85,27 @@ class Segmenter::State {
   SpikeWatch spike_;
   SlipWatch slip_;
   RestWatch rest_;
+  BumpWatch bump_;
   SegmentAssembly assembly_;
   Candidate candidate_;
   uint64_t last_match_ = 0;   // the newest frame that agreed with the open label
+  uint64_t stood_since_ = 0;  // first frame of the arm's present standing still, whatever the fingers do
+  uint64_t busy_until_ = 0;   // first frame after anything else that is not idle
   uint64_t still_since_ = 0;  // first frame of the present standing still
   bool still_ = false;
-  bool retreating_ = false;             // let go, and no new approach yet
-  Vec retreat_way_{}, approach_way_{};  // unit vectors, nearly
-  bool went_ = false;                   // moved since it let go
-  bool rested_ = false;                 // and stood still again
+  bool retreating_ = false;                          // let go, and no new approach yet
+  Vec retreat_way_{}, approach_way_{}, pull_way_{};  // unit vectors, nearly
+  bool tipped_ = false;                              // what was misplaced does not stand upright
+  bool went_ = false;                                // moved since it let go
+  bool rested_ = false;                              // and stood still again
   // Of the open segment.
-  double effort_s_ = 0;
+  double effort_s_ = 0, thin_s_ = 0;
   double strained_s_ = 0;  // when the hand last moved while it pulled at what does not move
   double extension_start_m_ = 0;
   uint32_t sweep_frames_ = 0, thin_frames_ = 0;
   uint64_t effort_onset_ = 0;
-  bool effort_ = false;
+  bool effort_ = false, strong_ = false;
+  double rest_N_ = 0, weak_since_s_ = 0;
 };
 
 void Segmenter::State::begin(const StreamShape& shape) {
@@ -106,12 +115,14 @@ void Segmenter::State::begin(const StreamShape& shape) {
   spike_.begin(config_);
   slip_.begin(config_);
   rest_.begin(config_);
+  bump_.begin();
   assembly_.begin(config_, track_.thing_count());
   candidate_ = {};
-  last_match_ = still_since_ = effort_onset_ = 0;
-  still_ = retreating_ = went_ = rested_ = effort_ = false;
-  effort_s_ = extension_start_m_ = strained_s_ = 0;
-  retreat_way_ = approach_way_ = {};
+  last_match_ = still_since_ = stood_since_ = busy_until_ = effort_onset_ = 0;
+  still_ = tipped_ = retreating_ = went_ = rested_ = effort_ = strong_ = false;
+  effort_s_ = thin_s_ = extension_start_m_ = strained_s_ = 0;
+  rest_N_ = weak_since_s_ = 0;
+  retreat_way_ = approach_way_ = pull_way_ = {};
   sweep_frames_ = thin_frames_ = 0;
   dropped = 0;
 }
@@ -165,31 +176,72 @@ void Segmenter::State::weigh(Label label, Label plain, const Moment& now, std::v
 void Segmenter::State::watch(const Moment& now) {
   const uint64_t k = track_.ready() - 1;
   grip_.update(track_, now);
-  spike_.update(track_, now);
+  spike_.update(track_, grip_, now);
   slip_.update(track_, grip_, now);
   rest_.update(track_, grip_, now);
-  const bool sliding = grip_.holds() && track_.slides(grip_.thing());
-  const bool effort = sliding && now.sideways_N > config_.effort_N;
-  if (effort && !effort_) effort_onset_ = track_.force_onset(k, grip_.closed_since(), 0.25 * config_.effort_N);
-  effort_ = effort;
+  bump_.update(track_, grip_, now);
+  watch_effort(now);
   const bool fingers = grip_.phase() == GripWatch::Phase::closing || grip_.phase() == GripWatch::Phase::opening;
-  const bool busy = effort || fingers || spike_.active() || slip_.active() || now.alarms != 0;
+  const bool busy = effort_ || fingers || spike_.active() || slip_.active() || now.alarms != 0;
   const bool still = now.still && !busy;
+  // A weak pull that nothing came of is part of the standing; all else that keeps busy is not.
+  if (strong_ || fingers || spike_.active() || slip_.active() || now.alarms != 0) busy_until_ = k + 1;
+  if (!now.still) stood_since_ = k + 1;
   if (still && !still_) still_since_ = k;
   still_ = still;
   if (grip_.dropped_open()) {
     retreating_ = true;
     rested_ = went_ = false;
   }
-  if (!now.still && !busy) steer(now);
+  if (!now.still && (!busy || effort_)) steer(now);
   if (still && went_) rested_ = true;
   if (grip_.missed()) assembly_.fail_recent(Label::grasp, Label::grasp, Reason::grasp_missed, no_object);
-  if (rest_.misplaced()) assembly_.fail_recent(Label::release, Label::place, Reason::misplaced, rest_.thing());
+  // Running into something while moving something breaks off what was being done.
+  const Label doing = assembly_.label();
+  const bool moving =
+      doing == Label::pull || doing == Label::transport || doing == Label::lift || doing == Label::place;
+  if (bump_.bumped() != no_object && moving && stage(OpenFailure::Stage::none))
+    assembly_.fail_open(Reason::collision, grip_.thing());
+  if (rest_.misplaced()) {
+    assembly_.fail_recent(Label::release, Label::place, Reason::misplaced, rest_.thing());
+    tipped_ = rest_.tipped();
+  }
   const OpenFailure& failure = assembly_.failure();
-  if (failure.stage == OpenFailure::Stage::recovering && failure.reason == Reason::misplaced) {
+  if (failure.stage == OpenFailure::Stage::recovering && failure.reason == Reason::misplaced && tipped_) {
     const auto seen = track_.relative(failure.thing, k, 2, 0);
     if (seen.count > 0 && seen.tilt_rad < 0.5 * config_.tilt_rad) assembly_.repaired();
   }
+}
+
+// Pulling at what slides shows in the force before it shows in motion. A weak pull counts for a while only: the rest of
+// a tension is none.
+void Segmenter::State::watch_effort(const Moment& now) {
+  const uint64_t k = track_.ready() - 1;
+  if (!grip_.holds() || !track_.slides(grip_.thing())) {
+    effort_ = strong_ = false;
+    rest_N_ = config_.effort_N;
+    return;
+  }
+  if (assembly_.label() != Label::pull && now.still) extension_start_m_ = extension(k, grip_.closed_since());
+  const double closed_s = track_.at(std::max(grip_.closed_since(), track_.oldest())).time_s;
+  // What slides pulls back: force against the way it was pulled last does not count when it turns round.
+  const double pull_N = dot(now.force_N, pull_way_) > 0 ? 0 : now.sideways_N;
+  rest_N_ = std::min(rest_N_, pull_N);
+  const double limit_m = gained_m + 2 * track_.seen_noise_m();
+  const bool came = extension(k, grip_.closed_since()) - extension_start_m_ > limit_m;
+  const bool settled = now.time_s - closed_s > config_.spike_s;
+  const bool weak = settled && pull_N - rest_N_ > weak_share * config_.effort_N;
+  if (!weak) weak_since_s_ = now.time_s;
+  // Standing with a tension that is left over after something came is standing.
+  strong_ = settled && !came && pull_N > config_.effort_N;
+  const bool effort = strong_ || (weak && !came && now.time_s - weak_since_s_ < weak_s_max);
+  if (effort && !effort_) {
+    const double level_N = rest_N_ + 0.4 * weak_share * config_.effort_N;
+    effort_onset_ = k;
+    const uint64_t floor = std::max(grip_.closed_since(), track_.oldest());
+    while (effort_onset_ > floor && track_.at(effort_onset_ - 1).sideways_N > level_N) --effort_onset_;
+  }
+  effort_ = effort;
 }
 
 // Remembers which way the hand goes, to know when it turns round or goes the same way again.
@@ -203,19 +255,23 @@ void Segmenter::State::steer(const Moment& now) {
     if (dot(retreat_way_, way) < turned_cosine) rested_ = true;
     went_ = true;
   }
+  if (label == Label::pull && now.speed > 2 * config_.idle_speed_m_per_s && dot(way, pull_way_) > -0.5) pull_way_ = way;
   const bool repairing = stage(OpenFailure::Stage::pending) || stage(OpenFailure::Stage::recovering);
   if (!repairing && label == Label::approach)
-    for (size_t i = 0; i < 3; ++i) approach_way_[i] += 0.3 * (way[i] - approach_way_[i]);
+    for (size_t i = 0; i < 3; ++i) approach_way_[i] += 0.5 * (way[i] - approach_way_[i]);
 }
 
 // What the open segment collects for its verdict.
 void Segmenter::State::follow(const Moment& now) {
   const uint64_t k = track_.ready() - 1;
   const double dt = k > track_.oldest() ? now.time_s - track_.at(k - 1).time_s : 0;
-  if (effort_) effort_s_ += dt;
+  if (strong_) effort_s_ += dt;
   if (assembly_.label() == Label::push && !now.still) {
     ++sweep_frames_;
-    if (now.force < config_.press_N) ++thin_frames_;
+    if (now.force < config_.press_N) {
+      ++thin_frames_;
+      thin_s_ += dt;
+    }
   }
 }
 
@@ -250,16 +306,15 @@ double Segmenter::State::extension(uint64_t index, uint64_t floor) const {
 }
 
 Segmenter::State::Reading Segmenter::State::read_holding(const Moment& now) {
-  const uint64_t k = track_.ready() - 1;
-  const uint64_t onset = track_.motion_onset(k, std::max(assembly_.start(), grip_.closed_since()));
+  const uint64_t onset = track_.motion_onset(track_.ready() - 1, std::max(assembly_.start(), grip_.closed_since()));
   const bool fast = now.speed >= config_.contact_speed_m_per_s;
   const bool far = norm(now.tool_m - track_.at(onset).tool_m) > config_.lift_m;
   const double margin = std::clamp(now.speed / (2 * config_.contact_speed_m_per_s), 0.3, 1.0);
   if (track_.slides(grip_.thing())) {
     if (!fast && !far && !effort_ && assembly_.label() != Label::pull) return {std::nullopt, 0.5};
-    const uint64_t before = k > 5 ? k - 5 : 0;
-    const double gain = extension(k, grip_.closed_since()) - extension(before, track_.oldest());
-    return {gain < -2 * gained_m - 2 * track_.seen_noise_m() ? Label::push : Label::pull, margin};
+    if (now.speed < config_.idle_speed_m_per_s && !effort_) return {std::nullopt, 0.5};
+    const bool back = dot(now.velocity, pull_way_) < -0.5 * now.speed && now.speed > config_.idle_speed_m_per_s;
+    return {back ? Label::push : Label::pull, margin};
   }
   const double vertical = now.velocity[2] / std::max(now.speed, 1e-9);
   if ((now.contacts & contact_environment) != 0 && std::abs(vertical) < steep) return {Label::push, margin};
@@ -291,9 +346,10 @@ Segmenter::State::Reading Segmenter::State::read_free(const Moment& now) {
   const OpenFailure& failure = assembly_.failure();
   const bool repairing = failure.stage == Stage::pending || failure.stage == Stage::recovering;
   const bool aimed = failure.thing < track_.thing_count();
-  double best = repairing && aimed ? towards(now, failure.thing) : towards_best(now);
-  if (repairing && failure.action == Label::approach && dot(now.velocity, approach_way_) > again_min * now.speed)
-    best = std::max(best, again_min);
+  const bool failed_coming = repairing && failure.action == Label::approach;
+  const double best = failed_coming        ? dot(now.velocity, approach_way_) / now.speed
+                      : repairing && aimed ? towards(now, failure.thing)
+                                           : towards_best(now);
   const double margin = std::clamp(0.5 + 0.5 * best, 0.2, 1.0);
   if (repairing) {
     if (open && best > towards_min) return {Label::approach, margin};
@@ -312,16 +368,19 @@ Segmenter::State::Reading Segmenter::State::read_free(const Moment& now) {
 std::optional<Label> Segmenter::State::mapped(Label plain, const Moment& now) {
   using Stage = OpenFailure::Stage;
   const OpenFailure& failure = assembly_.failure();
-  if (failure.stage == Stage::none || failure.stage == Stage::retrying || assembly_.failing_now()) return plain;
+  const bool breaking = assembly_.failing() && !is_anomaly(assembly_.label());
+  if ((failure.stage == Stage::none || failure.stage == Stage::retrying) && !breaking) return plain;
+  if ((assembly_.failing_now() || breaking) && plain == assembly_.label()) return plain;
   if (plain == Label::idle || is_anomaly(plain)) return plain;
   if (failure.by_alarm) return Label::recovery_maneuver;
   if (plain == Label::approach || plain == Label::grasp) return plain;
-  if (plain != failure.action) return Label::recovery_maneuver;
+  if (breaking || plain != failure.action) return Label::recovery_maneuver;
   if (plain != Label::pull || !grip_.holds()) return plain;
   // Pulling again shows in what moves, or in pulling on without moving; short stops are part of a wiggle.
   const uint64_t k = track_.ready() - 1;
   const double limit_m = gained_m + 2 * track_.seen_noise_m();
-  if (extension(k, grip_.closed_since()) - extension_start_m_ > limit_m) return plain;
+  const bool forward = dot(now.velocity, pull_way_) >= 0;
+  if (forward && extension(k, grip_.closed_since()) - extension_start_m_ > limit_m) return plain;
   if (!now.still) {
     strained_s_ = now.time_s;
     return Label::recovery_maneuver;
@@ -343,7 +402,7 @@ bool Segmenter::State::confirmed(const Candidate& candidate, const Moment& now) 
   const double dt = k > track_.oldest() ? now.time_s - track_.at(k - 1).time_s : 0;
   if (dt > slow_stream_s) return true;
   const bool repairs_held = candidate.label == Label::recovery_maneuver && grip_.holds();
-  return k > candidate.first && now.time_s - first.time_s >= (repairs_held ? confirm_idle_held_s : confirm_s) - 1e-6;
+  return k > candidate.first && now.time_s - first.time_s >= (repairs_held ? confirm_repair_held_s : confirm_s) - 1e-6;
 }
 
 uint64_t Segmenter::State::boundary(Label label, const Candidate& candidate) const {
@@ -351,7 +410,7 @@ uint64_t Segmenter::State::boundary(Label label, const Candidate& candidate) con
   if (grip_.phase() == GripWatch::Phase::closing && label == Label::grasp) return std::max(floor, grip_.onset());
   if (grip_.phase() == GripWatch::Phase::opening && at_once(label) && label != Label::idle && !is_anomaly(label))
     return std::max(floor, grip_.onset());
-  if (label == Label::idle) return std::max(floor, still_since_);
+  if (label == Label::idle) return std::max(floor, track_.quiet_from(std::max(stood_since_, busy_until_)));
   if (label == Label::collision) return spike_.active() ? std::max(floor, spike_.onset()) : candidate.first;
   if (label == Label::slip) return slip_.active() ? std::max(floor, slip_.onset()) : candidate.first;
   if (effort_ && label == Label::pull) {
@@ -363,7 +422,11 @@ uint64_t Segmenter::State::boundary(Label label, const Candidate& candidate) con
   const uint64_t from = std::max(floor, last_match_);
   const uint64_t onset = track_.motion_onset(first, from);
   if (onset > from || !moving_label(assembly_.label())) return std::max(onset, floor);
-  return std::max(floor, track_.slowest(from, first));
+  // The turn lies between the slowest frame and the slower of its neighbours.
+  const uint64_t slowest = track_.slowest(from, first);
+  const bool later =
+      slowest + 1 <= first && slowest > track_.oldest() && track_.at(slowest + 1).joint < track_.at(slowest - 1).joint;
+  return std::max(floor, later ? slowest + 1 : slowest);
 }
 
 // Whether what the open segment did came to its end well.
@@ -377,7 +440,8 @@ Reason Segmenter::State::verdict(const Moment& now) const {
     }
     case Label::push:
       if (!grip_.holds() || sweep_frames_ == 0 || !track_.has(signal_force)) return Reason::none;
-      return thin_frames_ > thin_share * sweep_frames_ ? Reason::insufficient_force : Reason::none;
+      return thin_s_ > thin_s_min && thin_frames_ > thin_share * sweep_frames_ ? Reason::insufficient_force
+                                                                               : Reason::none;
     default:
       return Reason::none;
   }
@@ -411,10 +475,13 @@ void Segmenter::State::take(Label label, Label plain, const Moment& now, std::ve
   }
   assembly_.change(track_, change, out);
   if (is_anomaly(label)) assembly_.fail_open(anomaly_reason(), grip_.thing());
-  if (label == Label::approach) retreating_ = false;
+  if (label == Label::approach) {
+    retreating_ = false;
+    approach_way_ = {};
+  }
   if (label == Label::pull || was == Label::pull)
     extension_start_m_ = extension(std::max(b, track_.oldest()), track_.oldest());
-  effort_s_ = 0;
+  effort_s_ = thin_s_ = 0;
   sweep_frames_ = thin_frames_ = 0;
   candidate_.alive = false;
   last_match_ = k;

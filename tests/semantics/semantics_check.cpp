@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "actors/robot/mujoco_world.hpp"
+#include "actors/robot/script.hpp"
+#include "actors/semantics/physics_frames.hpp"
 #include "actors/semantics/segment_score.hpp"
 #include "actors/semantics/segmenter.hpp"
 #include "actors/semantics/sima_template.hpp"
@@ -25,6 +28,8 @@ struct Options {
   double noise = 1;
   uint64_t show = 0;   // rollouts printed segment by segment
   bool wrong = false;  // only those with a mistake
+  std::string worlds = "configs/worlds";
+  std::vector<std::string> world_names = {"drawer_vase"};
 };
 
 void print_segments(const LabelledRollout& r, const std::vector<Segment>& found) {
@@ -60,7 +65,8 @@ void check_templates(const Options& options) {
   for (size_t f = 0; f < family_count; ++f) {
     const auto family = static_cast<Family>(f);
     const std::string name(family_name(family));
-    if (!options.families.empty() && std::find(options.families.begin(), options.families.end(), name) == options.families.end())
+    if (!options.families.empty() &&
+        std::find(options.families.begin(), options.families.end(), name) == options.families.end())
       continue;
     SegmentScore score;
     uint64_t shown = 0;
@@ -74,7 +80,8 @@ void check_templates(const Options& options) {
       all.add(r.truth.segments, found);
       SegmentScore one;
       one.add(r.truth.segments, found);
-      const bool perfect = one.boundary_f1() > 0.999 && one.label_accuracy() > 0.93;
+      const bool perfect = one.boundary_f1() > 0.999 && one.label_accuracy() > 0.93 && one.failure_recall() == 1 &&
+                           one.failure_precision() == 1 && one.repair_recall() == 1 && one.repair_precision() == 1;
       if (shown < options.show && !(options.wrong && perfect)) {
         ++shown;
         print_segments(r, found);
@@ -83,7 +90,47 @@ void check_templates(const Options& options) {
     print_score(name, score);
   }
   print_score("templates", all);
-  std::printf("%s%.1f us per 100 frames (one thread)\n", all.table().c_str(), 1e8 * seconds / static_cast<double>(frames));
+  std::printf("%s%.1f us per 100 frames (one thread)\n", all.table().c_str(),
+              1e8 * seconds / static_cast<double>(frames));
+}
+
+int check_physics(const Options& options) {
+  for (const std::string& name : options.world_names) {
+    const std::string folder = options.worlds + "/" + name;
+    auto worlds = robot::MujocoWorlds::load(folder);
+    auto graph = robot::SkillGraph::load(folder + "/skills.toml");
+    if (!worlds || !graph) {
+      std::fprintf(stderr, "%s\n", (!worlds ? worlds.error() : graph.error()).message().c_str());
+      return 1;
+    }
+    auto world = worlds->make();
+    if (!world) return 1;
+    Segmenter segmenter({});
+    SegmentScore all;
+    std::vector<Segment> found;
+    for (const std::string set : {"nominal", "hard"}) {
+      SegmentScore score;
+      uint64_t shown = 0;
+      for (uint64_t seed = options.seed; seed < options.seed + options.count; ++seed) {
+        robot::ScriptedSkills script(*graph);
+        auto labelled = physics_rollout(**world, script, {seed, set, {}});
+        if (!labelled) return 1;
+        segment_rollout(segmenter, labelled->rollout, found);
+        score.add(labelled->truth.segments, found);
+        all.add(labelled->truth.segments, found);
+        SegmentScore one;
+        one.add(labelled->truth.segments, found);
+        if (shown < options.show && !(options.wrong && one.boundary_f1() > 0.9)) {
+          ++shown;
+          print_segments(*labelled, found);
+        }
+      }
+      print_score(name + " " + set, score);
+    }
+    print_score(name, all);
+    std::printf("%s", all.table().c_str());
+  }
+  return 0;
 }
 
 }  // namespace
@@ -99,8 +146,13 @@ int main(int argc, char** argv) {
   app.add_option("--noise", options.noise, "Factor on the sensors' noise");
   app.add_option("--show", options.show, "Print that many rollouts per family");
   app.add_flag("--wrong", options.wrong, "Print only those with mistakes");
+  app.add_option("--worlds", options.worlds, "Folder of the worlds");
+  app.add_option("--world", options.world_names, "Worlds")->delimiter(',');
   CLI11_PARSE(app, argc, argv);
-  for (const std::string& source : options.sources)
+  int failed = 0;
+  for (const std::string& source : options.sources) {
     if (source == "templates") check_templates(options);
-  return 0;
+    if (source == "physics") failed |= check_physics(options);
+  }
+  return failed;
 }
