@@ -75,6 +75,12 @@ uint32_t correlated_bits(const TagSet& tags, bool had_failure) {
   return bits;
 }
 
+uint32_t correlated_bits(const TagSet& tags, std::span<const OodTag> found, bool had_failure) {
+  const uint32_t bit = 1u << static_cast<unsigned>(TagKind::ood);
+  const bool high = std::any_of(found.begin(), found.end(), [](const OodTag& t) { return t.severity >= ood_high; });
+  return (correlated_bits(tags, had_failure) & ~bit) | (high ? bit : 0);
+}
+
 Correlator::Correlator(CorrelatorConfig config) : config_(std::move(config)), cells_(config_.claims.size()) {}
 
 void Correlator::observe(std::string_view pack_id, const TagSet& tags, bool had_failure, const OutcomeFacts& outcome) {

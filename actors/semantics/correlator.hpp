@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -92,5 +93,8 @@ class Correlator {
 // 1 << TagKind for the kinds that count as carried: risk only when high, OOD only from .8; and one for a failure.
 inline constexpr uint32_t failure_bit = 1u << 31;
 uint32_t correlated_bits(const TagSet& tags, bool had_failure);
+// The same with the OOD tags that were found, whether or not the detector is believed enough to give them: only so can
+// it win back what it lost.
+uint32_t correlated_bits(const TagSet& tags, std::span<const OodTag> found, bool had_failure);
 
 }  // namespace drover::semantics

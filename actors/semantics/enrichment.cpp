@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "actors/semantics/json_text.hpp"
@@ -47,7 +48,7 @@ class Hazards {
 };
 
 Hazards hazards_of(const EpisodeFacts& facts, const ActionFact& a, std::span<const double> scene_risk,
-                   const TaggingConfig& config, const TaggingContext& context) {
+                   std::span<const TermId> handled, const TaggingConfig& config, const TaggingContext& context) {
   Hazards out;
   const std::string_view own = context.vocabulary.name(a.object);
   const double own_risk = a.object ? context.ontology.risk_of(own) : 0;
@@ -55,7 +56,8 @@ Hazards hazards_of(const EpisodeFacts& facts, const ActionFact& a, std::span<con
   std::string_view riskiest = own;
   for (size_t k = 0; k < facts.scene.size() && k < a.near_m.size(); ++k) {
     const double distance = static_cast<double>(a.near_m[k]);
-    if (distance < 0) continue;
+    // What the episode is about is meant to be near.
+    if (distance < 0 || std::binary_search(handled.begin(), handled.end(), facts.scene[k])) continue;
     const std::string_view thing = context.vocabulary.name(facts.scene[k]);
     const double hazard = ramp(config.near_m - distance, 0, config.near_m / 2);
     if (hazard > 0 && scene_risk[k] >= risky_object) out.take(hazard, scene_risk[k], thing, "close to it");
@@ -75,9 +77,13 @@ void tag_risk(const EpisodeFacts& facts, const TaggingConfig& config, const Tagg
   std::vector<double> scene_risk;
   for (const TermId object : facts.scene)
     scene_risk.push_back(context.ontology.risk_of(context.vocabulary.name(object)));
+  std::vector<TermId> handled;
+  for (const ActionFact& a : facts.actions)
+    if (a.object) handled.push_back(a.object);
+  std::sort(handled.begin(), handled.end());
   RiskTag worst;
   for (size_t i = 0; i < facts.actions.size(); ++i) {
-    const Hazards hazards = hazards_of(facts, facts.actions[i], scene_risk, config, context);
+    const Hazards hazards = hazards_of(facts, facts.actions[i], scene_risk, handled, config, context);
     if (hazards.score() <= worst.score) continue;
     worst.score = hazards.score();
     worst.object = hazards.object();
@@ -223,14 +229,29 @@ std::string_view recovery_term(const EpisodeFacts& facts, size_t failed, size_t 
   return manoeuvre ? "reposition" : "retry";
 }
 
+namespace {
+
+// Both sides were seen clearly and were about something: noise has recoveries of nothing.
+bool clear_recovery(const ActionFact& bad, const ActionFact& good, const TaggingConfig& config) {
+  return bad.outcome == Outcome::failure && (bad.object || good.object) &&
+         bad.confidence >= config.recovery_confidence && good.confidence >= config.recovery_confidence;
+}
+
+}  // namespace
+
 std::vector<RecoveryTag> find_recoveries(const EpisodeFacts& facts, const TaggingConfig& config,
                                          const TaggingContext& context) {
-  std::vector<RecoveryTag> out;
-  for (size_t i = 0; i < facts.actions.size() && out.size() < tags_max; ++i) {
+  // The last that worked because of the correction ends the recovery: one tag per failure.
+  std::map<size_t, size_t> saved;
+  for (size_t i = 0; i < facts.actions.size(); ++i) {
     const ActionFact& good = facts.actions[i];
-    if (good.outcome != Outcome::recovered || good.label == Label::recovery_maneuver || !good.retry_of) continue;
-    const size_t failed = *good.retry_of;
-    if (failed >= i || facts.actions[failed].outcome != Outcome::failure) continue;
+    if (good.outcome != Outcome::recovered || !good.retry_of || *good.retry_of >= i) continue;
+    if (clear_recovery(facts.actions[*good.retry_of], good, config)) saved[*good.retry_of] = i;
+  }
+  std::vector<RecoveryTag> out;
+  for (const auto& [failed, i] : saved) {
+    if (out.size() >= tags_max) break;
+    const ActionFact& good = facts.actions[i];
     const ActionFact& bad = facts.actions[failed];
     RecoveryTag tag;
     tag.object = context.vocabulary.name(bad.object);

@@ -26,9 +26,10 @@ struct TaggingConfig {
   double affordance_confidence = 0.6;
   double wasteful_ratio = 1.5;  // energy over the mean of its family
   double frugal_ratio = 0.67;
-  uint32_t recovery_steps = 10;  // a critical failure put right in fewer segments is of high value
-  double recovery_power_W = 60;  // heuristic where no power was measured
-  double ood_critical = 0.8;     // severity above it is critical
+  uint32_t recovery_steps = 10;      // a critical failure put right in fewer segments is of high value
+  double recovery_confidence = 0.5;  // of what failed and of what put it right
+  double recovery_power_W = 60;      // heuristic where no power was measured
+  double ood_critical = 0.8;         // severity above it is critical
 };
 
 // What enrichment needs beside the facts: knowledge as it stands.

@@ -25,6 +25,14 @@ std::vector<TermId> object_terms(const Rollout& rollout, const Vocabulary& vocab
   return out;
 }
 
+// Numbers that are none would spoil every sum they enter.
+void make_finite(SegmentMetrics& m) {
+  for (float* x :
+       {&m.duration_s, &m.distance_m, &m.speed_m_per_s_max, &m.joint_rad_per_s_max, &m.force_N_max, &m.energy_Wh})
+    if (!std::isfinite(*x) || *x < 0) *x = 0;
+  if (!std::isfinite(m.clearance_m_min)) m.clearance_m_min = -1;
+}
+
 // Least distances of the tool to the things of the scene during one segment.
 void measure_near(const Rollout& rollout, const Segment& segment, ActionFact& a) {
   if ((rollout.signals & (signal_tool | signal_objects)) != (signal_tool | signal_objects)) return;
@@ -88,10 +96,11 @@ EpisodeFacts gather_facts(const Rollout& rollout, std::span<const Segment> segme
     if (s.retry_of != no_segment) a.retry_of = s.retry_of;
     a.start_s = s.start_s;
     a.end_s = s.end_s;
-    a.confidence = p.confidence;
+    a.confidence = std::isfinite(p.confidence) ? std::clamp(p.confidence, 0.0, 1.0) : 0;
     a.ambiguous = p.ambiguous;
     a.mapped = p.concept_id.has_value();
     a.metrics = s.metrics;
+    make_finite(a.metrics);
     measure_near(rollout, s, a);
     out.energy_Wh += static_cast<double>(s.metrics.energy_Wh);
     out.actions.push_back(std::move(a));

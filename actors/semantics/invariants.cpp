@@ -107,7 +107,8 @@ void Invariants::contain(const EpisodeFacts& facts, const Enriched& enriched, co
 void Invariants::doom(const EpisodeFacts& facts, Enriched& enriched, const TaskGraph& graph, InvariantFindings& out) {
   for (size_t i = 0; i < facts.actions.size(); ++i) {
     const ActionFact& a = facts.actions[i];
-    if (!a.object || a.label == Label::idle || a.label == Label::recovery_maneuver) continue;
+    // An anomaly is never a success, so a row of them says nothing: what it happened to counts.
+    if (!a.object || a.label == Label::idle || a.label == Label::recovery_maneuver || is_anomaly(a.label)) continue;
     const std::string_view object = vocabulary_->name(a.object);
     std::string key = fmt::format("{}|{}|{}", facts.robot, label_name(a.label), object);
     if (a.outcome != Outcome::failure) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "actors/semantics/concepts.hpp"
 #include "actors/semantics/json_text.hpp"
 
 namespace drover::semantics {
@@ -48,11 +49,14 @@ Analysis Stage2Pipeline::analyse(const Rollout& rollout, std::span<const Segment
   return {gather_facts(rollout, segments, primitives, *vocabulary_), rollout.embedding, std::nullopt};
 }
 
-// A segment maps to the affordance that it shows, else to the fragility that it suffered, else to its object.
 void Stage2Pipeline::map_concepts(EpisodeFacts& facts) const {
-  const Ontology& ontology = orchestrator_.ontology().current();
-  for (ActionFact& a : facts.actions)
-    a.mapped = a.object && !a.ambiguous && ontology.find(object_id(vocabulary_->name(a.object))) != nullptr;
+  const Vocabulary& v = *vocabulary_;
+  for (ActionFact& a : facts.actions) {
+    const std::string_view shown = v.name(v.affordance_of(v.find(TermKind::action, label_name(a.label))));
+    const std::string_view failure = a.outcome == Outcome::failure ? reason_name(a.reason) : std::string_view();
+    a.mapped = !a.ambiguous &&
+               closest_concept(orchestrator_.ontology().current(), v.name(a.object), shown, failure).has_value();
+  }
 }
 
 std::vector<std::string> Stage2Pipeline::novel_pairs(const EpisodeFacts& facts) {
@@ -195,11 +199,12 @@ CommitResult Stage2Pipeline::commit(Analysis analysis, int64_t time_unix_ns) {
   CommitResult out;
   EpisodeFacts& facts = analysis.facts;
   map_concepts(facts);
-  std::vector<OodTag> ood = reference_.detect(facts, analysis.embedding, orchestrator_.trust().trust(TagKind::ood));
+  const std::vector<OodTag> found = reference_.detect(facts, analysis.embedding, 1);
+  const bool believed = orchestrator_.trust().trust(TagKind::ood) > config_.ood.detector_trust_min;
   reference_.learn(facts, analysis.embedding);
   const TaggingContext context{*vocabulary_, orchestrator_.ontology().current(), expected_Wh(facts),
                                novel_pairs(facts)};
-  out.enriched = enrich(facts, std::move(ood), config_.tagging, context);
+  out.enriched = enrich(facts, believed ? found : std::vector<OodTag>(), config_.tagging, context);
   InvariantFindings findings =
       invariants_.watch(facts, out.enriched, orchestrator_.ontology().current(), orchestrator_.graph());
   update_.observe(facts, out.enriched);
@@ -207,7 +212,7 @@ CommitResult Stage2Pipeline::commit(Analysis analysis, int64_t time_unix_ns) {
 
   const bool failed = std::any_of(facts.actions.begin(), facts.actions.end(),
                                   [](const ActionFact& a) { return a.outcome == Outcome::failure; });
-  const uint32_t bits = correlated_bits(out.enriched.tags, failed);
+  const uint32_t bits = correlated_bits(out.enriched.tags, found, failed);
   if (analysis.outcome) correlator_.observe(facts.pack_id, bits, *analysis.outcome);
   remember(facts, bits, out.enriched, analysis.outcome.has_value());
 

@@ -40,8 +40,8 @@ struct Stage2Config {
   OrchestratorConfig orchestrator;
   TrustConfig trust;
   uint64_t decide_every = 8;  // episodes; findings that cannot wait are decided at once
-  uint64_t refine_every = 64;
-  uint64_t trust_every = 64;
+  uint64_t refine_every = 128;
+  uint64_t trust_every = 128;
   size_t pending_outcomes_max = 100000;  // episodes that wait for their outcome; the oldest is forgotten
   size_t retro_packs_max = 100000;       // episodes that can still be tagged later; the oldest is forgotten
   size_t retro_per_commit_max = 8;       // records of retroactive tags per episode
@@ -105,6 +105,7 @@ class Stage2Pipeline {
   // Decides everything that waits and hands out all retroactive records. Call at the end of a batch.
   CommitResult settle(int64_t time_unix_ns);
 
+  const Vocabulary& vocabulary() const { return *vocabulary_; }
   const Orchestrator& orchestrator() const { return orchestrator_; }
   const UpdateEngine& update() const { return update_; }
   const TrainingReference& reference() const { return reference_; }

@@ -43,6 +43,7 @@ class ConfigReader {
     t.number("wasteful_ratio", c.wasteful_ratio, 1, 100);
     t.number("frugal_ratio", c.frugal_ratio, 0, 1);
     t.integer("recovery_steps", c.recovery_steps, 1, 100000);
+    t.number("recovery_confidence", c.recovery_confidence, 0, 1);
     t.number("recovery_power_W", c.recovery_power_W, 0, 1e5);
     t.number("ood_critical", c.ood_critical, 0, 1);
     if (c.risk_critical < c.risk_high) t.problem("risk_critical", "must not be below risk_high");

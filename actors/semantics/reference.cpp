@@ -17,6 +17,7 @@ constexpr double lowest = 1e-6;
 constexpr size_t bin_count = 2778;  // log(1e12) / log(1.01) and one
 constexpr size_t tags_max = 16;
 constexpr uint64_t duration_count_min = 5;  // a mean of fewer says nothing
+constexpr uint64_t family_count_min = 20;
 
 double visual_severity(double distance) {
   return distance >= 0.95 ? 1.0 : distance > 0.85 ? 0.8 : distance > 0.7 ? 0.5 : 0;
@@ -108,8 +109,11 @@ void TrainingReference::learn(const EpisodeFacts& facts, const EmbeddingTrack& e
   if (facts.has_joints) joints_.add(joint_peak(facts).value);
   if (facts.has_force) forces_.add(force_peak(facts).value);
   for (const ActionFact& a : facts.actions) {
-    duration_sum_s_[static_cast<size_t>(a.label)] += a.end_s - a.start_s;
-    ++duration_count_[static_cast<size_t>(a.label)];
+    for (const size_t row : {static_cast<size_t>(facts.family), durations_.size() - 1}) {
+      Durations& d = durations_[row][static_cast<size_t>(a.label)];
+      d.sum_s += a.end_s - a.start_s;
+      ++d.count;
+    }
   }
   if (embedding.dimension > 0 && embedding.dimension <= 4096 && dimension_ == 0) dimension_ = embedding.dimension;
   if (dimension_ > 0 && embedding.dimension == dimension_) {
@@ -152,9 +156,12 @@ void TrainingReference::freeze() {
   force_limit_ = forces_.quantile(config_.percentile);
 }
 
-double TrainingReference::mean_duration_s(Label label) const {
-  const auto i = static_cast<size_t>(label);
-  return duration_count_[i] < duration_count_min ? 0 : duration_sum_s_[i] / static_cast<double>(duration_count_[i]);
+double TrainingReference::mean_duration_s(Family family, Label label) const {
+  const auto mean = [](const Durations& d, uint64_t least) {
+    return d.count < least ? 0 : d.sum_s / static_cast<double>(d.count);
+  };
+  const double own = mean(durations_[static_cast<size_t>(family)][static_cast<size_t>(label)], family_count_min);
+  return own > 0 ? own : mean(durations_.back()[static_cast<size_t>(label)], duration_count_min);
 }
 
 void TrainingReference::detect_visual(const EpisodeFacts& facts, const EmbeddingTrack& embedding,
@@ -197,7 +204,7 @@ std::vector<OodTag> TrainingReference::detect(const EpisodeFacts& facts, const E
   if (facts.has_force) kinematic(force_peak(facts), force_limit_, "force [N]");
   for (size_t i = 0; i < facts.actions.size() && out.size() < tags_max; ++i) {
     const ActionFact& a = facts.actions[i];
-    const double mean = mean_duration_s(a.label);
+    const double mean = mean_duration_s(facts.family, a.label);
     const double severity = mean > 0 && !is_recovery(a) ? temporal_severity((a.end_s - a.start_s) / mean) : 0;
     if (severity > 0)
       out.push_back(
@@ -221,8 +228,8 @@ std::string TrainingReference::json() const {
   histogram("joints", joints_);
   histogram("forces", forces_);
   out.key("durations").begin_array();
-  for (size_t i = 0; i < label_count; ++i)
-    out.begin_array().value(duration_sum_s_[i]).value(duration_count_[i]).end_array();
+  for (const auto& row : durations_)
+    for (const Durations& d : row) out.begin_array().value(d.sum_s).value(d.count).end_array();
   out.end_array().key("prototypes").begin_array();
   for (const float x : prototypes_) out.value(static_cast<double>(x));
   out.end_array().key("support").begin_array();
@@ -248,13 +255,13 @@ Status TrainingReference::restore(std::string_view json) {
     into->restore(std::move(bins));
   }
   DROVER_ASSIGN(const nlohmann::json* durations, get_list(root, "durations"));
-  if (durations->size() != label_count) return bad_state("durations", "must hold one entry per label");
-  for (size_t i = 0; i < label_count; ++i) {
+  if (durations->size() != fresh.durations_.size() * label_count)
+    return bad_state("durations", "must hold one entry per family and label");
+  for (size_t i = 0; i < durations->size(); ++i) {
     const nlohmann::json& pair = (*durations)[i];
     if (!pair.is_array() || pair.size() != 2 || !pair[0].is_number() || !pair[1].is_number_unsigned())
       return bad_state("durations", "must hold [sum, count]");
-    fresh.duration_sum_s_[i] = pair[0].get<double>();
-    fresh.duration_count_[i] = pair[1].get<uint64_t>();
+    fresh.durations_[i / label_count][i % label_count] = {pair[0].get<double>(), pair[1].get<uint64_t>()};
   }
   DROVER_ASSIGN(const nlohmann::json* prototypes, get_list(root, "prototypes"));
   for (const nlohmann::json& x : *prototypes) {

@@ -56,7 +56,7 @@ class TrainingReference {
   // trust is not above the minimum; never about recovery segments.
   //   visual: distance to the nearest prototype (1 - cosine) > 0.7: .5, > 0.85: .8, >= 0.95: 1
   //   kinematic: an episode's joint speed or force peak above the percentile: .6, by 25 %: .8, by 50 %: 1
-  //   temporal: longer than 3x the mean duration of its label: .5, 4x: .7, 6x: 1
+  //   temporal: longer than 3x the mean duration of its label (in its family): .5, 4x: .7, 6x: 1
   std::vector<OodTag> detect(const EpisodeFacts& facts, const EmbeddingTrack& embedding, double detector_trust) const;
 
   // Closest prototype and the distance to it.
@@ -65,7 +65,8 @@ class TrainingReference {
   double distance(std::span<const float> embedding) const;
   double joint_limit() const { return joint_limit_; }
   double force_limit() const { return force_limit_; }
-  double mean_duration_s(Label label) const;
+  // Mean of the label in this family, or over all families where the family has few; 0 where nothing is known.
+  double mean_duration_s(Family family, Label label) const;
   size_t prototypes() const { return dimension_ == 0 ? 0 : prototypes_.size() / dimension_; }
 
   std::string json() const;
@@ -80,8 +81,12 @@ class TrainingReference {
   uint64_t episodes_ = 0;
   LogHistogram joints_;
   LogHistogram forces_;
-  std::array<double, label_count> duration_sum_s_{};
-  std::array<uint64_t, label_count> duration_count_{};
+  struct Durations {
+    double sum_s = 0;
+    uint64_t count = 0;
+  };
+  // By family and label; the last row is over all families.
+  std::array<std::array<Durations, label_count>, family_count + 2> durations_{};
   size_t dimension_ = 0;
   std::vector<float> prototypes_;  // row after row, unit vectors
   std::vector<uint64_t> support_;  // embeddings that were close to each

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "actors/runtime/rng.hpp"
+#include "actors/semantics/concepts.hpp"
 #include "tests/semantics/support.hpp"
 
 using namespace drover;
@@ -112,6 +113,27 @@ TEST_CASE("semantics/ontology: its document reads back to the same bytes, and da
   CHECK(orphaned.error().what.find("hangs on") != std::string::npos);
   json["format"] = "drover.ontology.v9";
   CHECK(OntologyStore::restore(json.dump()).error().code == Errc::unsupported_version);
+}
+
+TEST_CASE("semantics/concepts: a primitive maps to what it shows, else to its object, else to nothing") {
+  OntologyStore store = test::seed_ontology();
+  Primitive p;
+  p.label = Label::pull;
+  p.object_category = "cabinet_drawer";
+  const auto mapped = [&] {
+    const auto match = OntologyConcepts(test::vocabulary(), store.snapshot()).closest(p);
+    return match ? match->concept_id : std::string("none");
+  };
+  CHECK(mapped() == "object:drawer");
+  REQUIRE(store.apply(proposal(ProposalType::add_affordance, "drawer", "pullable")));
+  CHECK(mapped() == "affordance:drawer/pullable");
+  p.outcome = semantics::Outcome::failure;
+  p.reason = Reason::locked;
+  CHECK(mapped() == "object:drawer");
+  REQUIRE(store.apply(proposal(ProposalType::infer_fragility, "drawer", "locked", 0.6)));
+  CHECK(mapped() == "fragility:drawer/locked");
+  p.object_category = "flux capacitor";
+  CHECK(mapped() == "none");
 }
 
 TEST_CASE("semantics/ontology: a bad seed names every problem") {

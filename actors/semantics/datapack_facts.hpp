@@ -1,0 +1,15 @@
+// From a stored datapack to the facts of an episode: what the centre learns from where no frames travelled with it.
+// Pure.
+#pragma once
+
+#include "actors/semantics/pipeline.hpp"
+#include "messages/datapack.hpp"
+
+namespace drover::semantics {
+
+// The skills of the trace become acts by their names, as the vocabulary resolves them; skills whose name is no action
+// are refused by name in the facts. Synthetic packs speak for co-agents, real ones for the real robots they are of.
+// The outcome (success, damage, MPL) is what the pack states.
+Analysis analysis_of_datapack(const Datapack& pack, const Vocabulary& vocabulary);
+
+}  // namespace drover::semantics

@@ -1,0 +1,31 @@
+// The semantics actor of a coordinator: learns from what robots have sent and publishes what changed.
+//
+// In:    nothing but its own ticks. Out: log events semantics.learnt, semantics.published, semantics.alert,
+//        semantics.failed.
+// Rules: one bounded step at a time; when the streams are read to their ends it looks again after period_ms. Knowledge
+//        that changed is published at most every publish_ms, and only with a key. Advisory: when it fails it says so
+//        once and tries again; the rest of the node does not wait for it.
+// Supervision: permanent, last child. Blocking: it has a thread of its own. State: one file, see central_semantics.hpp.
+#pragma once
+
+#include <caf/actor.hpp>
+#include <memory>
+#include <optional>
+
+#include "actors/runtime/environment.hpp"
+#include "actors/semantics/central_semantics.hpp"
+#include "messages/knowledge.hpp"
+
+namespace drover::semantics {
+
+struct SemanticsActorConfig {
+  CentralSemanticsOptions central;
+  uint64_t period_ms = 2000;
+  uint64_t publish_ms = 10000;
+  std::optional<Ed25519KeyPair> key;  // none: nothing is published
+};
+
+caf::actor spawn_semantics(runtime::Environment& env, SemanticsActorConfig config,
+                           std::shared_ptr<sync::CentralStore> store);
+
+}  // namespace drover::semantics

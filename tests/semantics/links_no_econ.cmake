@@ -1,0 +1,13 @@
+# No object of semantics defines or wants a symbol of econ, datapack pricing, gates or the ledger.
+foreach(library IN LISTS LIBRARIES)
+  execute_process(COMMAND "${NM}" -C "${library}" OUTPUT_VARIABLE symbols RESULT_VARIABLE status ERROR_QUIET)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "cannot read ${library}")
+  endif()
+  if(NOT symbols MATCHES "drover::semantics::")
+    message(FATAL_ERROR "${library} holds nothing of semantics: this check looks at the wrong file")
+  endif()
+  if(symbols MATCHES "drover::(econ|datapack|learning|ledger|gates)::[A-Za-z_]+")
+    message(FATAL_ERROR "${library} reaches ${CMAKE_MATCH_0}")
+  endif()
+endforeach()
