@@ -3,15 +3,21 @@
 #include "actors/datapack/portable_artifacts.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
+#include <span>
+#include <system_error>
 #include <utility>
+
+#include "storage/datapack_json_scan.hpp"
 
 namespace drover::datapack {
 namespace {
 
-using Json = nlohmann::json;
+namespace json = storage::json;
+using Members = std::vector<json::Member>;
+using Items = std::vector<std::string_view>;
 
 constexpr double coordinate_max_m = 1e6;
 constexpr double time_max_s = 1e9;
@@ -20,9 +26,10 @@ constexpr size_t dim_max = 4096;
 constexpr size_t samples_max = 400'000;  // of all tracks together
 constexpr size_t text_max_bytes = 256;
 
-// A value with its place; the place becomes text only in an error. The parent must outlive the child.
+// A checked value (a slice of the text) with its place, which becomes text only in an error. The parent and the text of
+// the key must outlive the child.
 struct Node {
-  const Json& value;
+  std::string_view value;
   const Node* up = nullptr;
   std::string_view key = {};
   size_t index = 0;
@@ -38,98 +45,130 @@ struct Node {
     return out;
   }
   tl::unexpected<Error> bad(std::string what) const { return fail(Errc::invalid_argument, place(), std::move(what)); }
-  Node at(size_t i) const { return {value[i], this, {}, i}; }
+  Node at(const Items& items, size_t i) const { return {items[i], this, {}, i}; }
 };
 
-// The member of an object; null where it is absent.
-const Json* find(const Node& object, const char* key) {
-  const auto at = object.value.find(key);
-  return at == object.value.end() ? nullptr : &*at;
+Result<Members> members(const Node& n) {
+  if (!json::is_object(n.value)) return n.bad("expected an object");
+  auto out = json::members(n.value);
+  if (out.size() > portable_names_max) return n.bad("has too many fields");
+  return out;
 }
 
-Status want_object(const Node& n) {
-  if (!n.value.is_object()) return n.bad("expected an object");
-  if (n.value.size() > portable_names_max) return n.bad("has too many fields");
-  return {};
+Result<Items> items(const Node& n) {
+  if (!json::is_array(n.value)) return n.bad("expected an array");
+  auto out = json::items(n.value);
+  if (out.size() > portable_rows_max) return n.bad("has too many rows");
+  return out;
 }
 
-Status want_array(const Node& n) {
-  if (!n.value.is_array()) return n.bad("expected an array");
-  if (n.value.size() > portable_rows_max) return n.bad("has too many rows");
-  return {};
-}
-
-Result<double> number(const Node& n, double least, double most) {
-  if (!n.value.is_number()) return n.bad("expected a number");
-  const auto v = n.value.get<double>();
-  if (!(v >= least && v <= most)) return n.bad("is out of range");
+// The number at the front of `text`, which is behind it afterwards.
+Result<double> take_number(const Node& n, std::string_view& text, double least, double most) {
+  if (!json::is_number(text)) return n.bad("expected a number");
+  double v = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (read.ec != std::errc() || !(v >= least && v <= most)) return n.bad("is out of range");
+  text.remove_prefix(static_cast<size_t>(read.ptr - text.data()));
   return v;
 }
 
+Result<double> number(const Node& n, double least, double most) {
+  std::string_view text = n.value;
+  return take_number(n, text, least, most);
+}
+
+// An array of exactly out.size() numbers, in one pass: the text was checked, so nothing but blanks and commas lies
+// between them.
+Status read_numbers(const Node& n, const char* expected, double limit, std::span<double> out) {
+  const auto wrong = [&] { return n.bad(std::string("expected ").append(expected)); };
+  if (!json::is_array(n.value)) return wrong();
+  std::string_view rest = n.value.substr(1);
+  for (size_t i = 0;; ++i) {
+    rest.remove_prefix(std::min(rest.find_first_not_of(" \t\r\n,"), rest.size()));
+    if (rest.empty() || rest.front() == ']') return i == out.size() ? Status{} : wrong();
+    if (i == out.size()) return wrong();
+    DROVER_ASSIGN(out[i], take_number(Node{rest, &n, {}, i}, rest, -limit, limit));
+  }
+}
+
 Result<bool> flag(const Node& n) {
-  if (!n.value.is_boolean()) return n.bad("expected true or false");
-  return n.value.get<bool>();
+  if (n.value != "true" && n.value != "false") return n.bad("expected true or false");
+  return n.value == "true";
 }
 
 Result<std::string> text(const Node& n) {
-  if (!n.value.is_string()) return n.bad("expected text");
-  auto v = n.value.get<std::string>();
+  std::string v;
+  if (!json::is_string(n.value) || !json::unescape(n.value, v)) return n.bad("expected text");
   if (v.size() > text_max_bytes) return n.bad("is too long");
   return v;
 }
 
-// Calls read(Node) with a member that must be there.
-template <class F>
-auto member(const Node& object, const char* key, F read) -> decltype(read(object)) {
-  const Json* value = find(object, key);
-  if (value == nullptr) return Node{object.value, &object, key}.bad("is missing");
-  return read(Node{*value, &object, key});
-}
+// An object whose fields are asked for by name. The node must outlive it.
+class Fields {
+ public:
+  static Result<Fields> of(const Node& node) {
+    DROVER_ASSIGN(auto found, members(node));
+    return Fields(node, std::move(found));
+  }
+  const Node& node() const { return node_; }
+  // Empty where it is absent.
+  std::string_view find(std::string_view key) const {
+    for (const auto& member : members_)
+      if (member.key == key) return member.value;
+    return {};
+  }
+  bool has(std::string_view key) const { return !find(key).empty(); }
+  Node child(std::string_view key) const { return {find(key), &node_, key}; }
+  // read(Node) with a member that must be there.
+  template <class F>
+  auto member(std::string_view key, F read) const -> decltype(read(std::declval<const Node&>())) {
+    const Node node = child(key);
+    if (node.value.empty()) return node.bad("is missing");
+    return read(node);
+  }
+  Result<double> number_in(std::string_view key, double least, double most) const {
+    return member(key, [&](const Node& n) { return number(n, least, most); });
+  }
 
-Result<double> number_in(const Node& object, const char* key, double least, double most) {
-  return member(object, key, [&](const Node& n) { return number(n, least, most); });
-}
+ private:
+  Fields(const Node& node, Members found) : node_(node), members_(std::move(found)) {}
+  const Node& node_;
+  Members members_;
+};
 
 Result<std::vector<double>> times(const Node& n) {
-  DROVER_TRY(want_array(n));
+  DROVER_ASSIGN(const Items rows, items(n));
   std::vector<double> out;
-  out.reserve(n.value.size());
-  for (size_t i = 0; i < n.value.size(); ++i) {
-    DROVER_ASSIGN(const double t, number(n.at(i), 0, time_max_s));
-    if (!out.empty() && t <= out.back()) return n.at(i).bad("does not come after the time ahead of it");
+  out.reserve(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    DROVER_ASSIGN(const double t, number(n.at(rows, i), 0, time_max_s));
+    if (!out.empty() && t <= out.back()) return n.at(rows, i).bad("does not come after the time ahead of it");
     out.push_back(t);
   }
   if (out.empty()) return n.bad("is empty");
   return out;
 }
 
-// Text to a JSON object. Depth costs nothing here: nlohmann parses and frees without recursion.
-Result<Json> parse_object(std::string_view json, const char* artifact) {
-  if (json.size() > portable_text_max_bytes) return fail(Errc::invalid_argument, artifact, "is longer than 4 MiB");
-  Json value = Json::parse(json, nullptr, false);
-  if (value.is_discarded()) return fail(Errc::invalid_argument, artifact, "is not JSON");
-  if (!value.is_object()) return fail(Errc::invalid_argument, artifact, "expected an object");
-  return value;
+// The slice of one JSON object.
+Result<std::string_view> scan_object(std::string_view text, const char* artifact) {
+  if (text.size() > portable_text_max_bytes) return fail(Errc::invalid_argument, artifact, "is longer than 4 MiB");
+  const auto value = json::scan(text);
+  if (!value) return fail(Errc::invalid_argument, artifact, value.error().where + ": " + value.error().what);
+  if (!json::is_object(*value)) return fail(Errc::invalid_argument, artifact, "expected an object");
+  return *value;
 }
 
 // ---- scene tracks --------------------------------------------------------------------------------
 
 Result<TrackSample> with_position(const Node& row, TrackSample sample) {
-  if (!row.value.is_array() || row.value.size() != 3) return row.bad("expected [x, y, z]");
-  for (size_t i = 0; i < 3; ++i) {
-    DROVER_ASSIGN(sample.position_m[i], number(row.at(i), -coordinate_max_m, coordinate_max_m));
-  }
+  DROVER_TRY(read_numbers(row, "[x, y, z]", coordinate_max_m, sample.position_m));
   return sample;
 }
 
 Result<TrackSample> with_rotation(const Node& row, TrackSample sample) {
-  if (!row.value.is_array() || row.value.size() != 4) return row.bad("expected [w, x, y, z]");
+  DROVER_TRY(read_numbers(row, "[w, x, y, z]", 1 + unit_tolerance, sample.rotation_wxyz));
   double squares = 0;
-  for (size_t i = 0; i < 4; ++i) {
-    DROVER_ASSIGN(const double v, number(row.at(i), -1 - unit_tolerance, 1 + unit_tolerance));
-    sample.rotation_wxyz[i] = v;
-    squares += v * v;
-  }
+  for (const double v : sample.rotation_wxyz) squares += v * v;
   if (std::abs(std::sqrt(squares) - 1) > unit_tolerance) return row.bad("is not a rotation: its length is not 1");
   return sample;
 }
@@ -140,44 +179,44 @@ Result<TrackSample> with_occlusion(const Node& row, TrackSample sample) {
 }
 
 using SetSample = Result<TrackSample> (*)(const Node&, TrackSample);
+using TrackMap = std::map<std::string, Track, std::less<>>;
 
 // Rows of one name into `track`: one row, or as many as there are times. One row holds for all of them.
-Status read_rows(const Node& rows, size_t count, SetSample set, Track& track) {
-  DROVER_TRY(want_array(rows));
-  const size_t given = rows.value.size();
-  if (given != 1 && given != count)
-    return rows.bad("has " + std::to_string(given) + " rows, expected 1 or " + std::to_string(count));
-  if (given > track.samples.size()) track.samples.resize(count, track.samples.front());
+Status read_rows(const Node& node, size_t count, SetSample set, Track& track) {
+  DROVER_ASSIGN(const Items rows, items(node));
+  if (rows.size() != 1 && rows.size() != count)
+    return node.bad("has " + std::to_string(rows.size()) + " rows, expected 1 or " + std::to_string(count));
+  if (rows.size() > track.samples.size()) track.samples.resize(count, track.samples.front());
   for (size_t i = 0; i < track.samples.size(); ++i) {
-    DROVER_ASSIGN(track.samples[i], set(rows.at(given == 1 ? 0 : i), track.samples[i]));
+    DROVER_ASSIGN(track.samples[i], set(node.at(rows, rows.size() == 1 ? 0 : i), track.samples[i]));
   }
   return {};
 }
 
 // One of the objects name -> rows, into the tracks, which `poses_t` has named.
-Status read_table(const Node& root, const char* key, SetSample set, size_t count,
-                  std::map<std::string, Track>& tracks) {
-  return member(root, key, [&](const Node& table) -> Status {
-    DROVER_TRY(want_object(table));
-    for (const auto& [name, track] : tracks)
-      if (!table.value.contains(name)) return table.bad("lacks '" + name.substr(0, 64) + "'");
-    for (const auto& [name, rows] : table.value.items()) {
+Status read_table(const Fields& root, const char* key, SetSample set, size_t count, TrackMap& tracks) {
+  return root.member(key, [&](const Node& table) -> Status {
+    DROVER_ASSIGN(const Members named, members(table));
+    for (const auto& [name, rows] : named) {
       const Node node{rows, &table, name};
       const auto track = tracks.find(name);
       if (track == tracks.end()) return node.bad("is not in poses_t");
       DROVER_TRY(read_rows(node, count, set, track->second));
     }
+    if (named.size() == tracks.size()) return {};
+    for (const auto& [name, track] : tracks)
+      if (std::none_of(named.begin(), named.end(), [&](const auto& m) { return m.key == name; }))
+        return table.bad("lacks '" + name.substr(0, 64) + "'");
     return {};
   });
 }
 
-Status read_objects(const Node& root, std::map<std::string, Track>& tracks) {
-  const Json* names = find(root, "scene_tracks_v1/objects");
-  if (names == nullptr) return {};
-  const Node list{*names, &root, "scene_tracks_v1/objects"};
-  DROVER_TRY(want_array(list));
-  for (size_t i = 0; i < list.value.size(); ++i) {
-    const Node item = list.at(i);
+Status read_objects(const Fields& root, TrackMap& tracks) {
+  const Node list = root.child("scene_tracks_v1/objects");
+  if (list.value.empty()) return {};
+  DROVER_ASSIGN(const Items names, items(list));
+  for (size_t i = 0; i < names.size(); ++i) {
+    const Node item = list.at(names, i);
     DROVER_ASSIGN(const std::string name, text(item));
     const auto track = tracks.find(name);
     if (track == tracks.end()) return item.bad("is not in poses_t");
@@ -186,54 +225,46 @@ Status read_objects(const Node& root, std::map<std::string, Track>& tracks) {
   return {};
 }
 
-Result<std::map<std::string, Track>> named_tracks(const Node& root) {
-  return member(root, "scene_tracks_v1/poses_t", [](const Node& table) -> Result<std::map<std::string, Track>> {
-    DROVER_TRY(want_object(table));
-    if (table.value.empty()) return table.bad("has no tracks");
-    std::map<std::string, Track> tracks;
-    for (const auto& [name, rows] : table.value.items()) {
-      if (name.size() > text_max_bytes) return table.bad("has a name that is too long");
-      tracks[name] = Track{name, false, std::vector<TrackSample>(1)};
-    }
-    return tracks;
-  });
+Result<TrackMap> named_tracks(const Node& table) {
+  DROVER_ASSIGN(const Members named, members(table));
+  if (named.empty()) return table.bad("has no tracks");
+  TrackMap tracks;
+  for (const auto& [name, rows] : named) {
+    if (name.size() > text_max_bytes) return table.bad("has a name that is too long");
+    tracks[name] = Track{name, false, std::vector<TrackSample>(1)};
+  }
+  return tracks;
 }
 
 Result<std::string> version_of(const Node& n) {
-  DROVER_TRY(want_array(n));
-  if (n.value.size() != 1) return n.bad("expected [\"v1\"]");
-  DROVER_ASSIGN(auto version, text(n.at(0)));
+  DROVER_ASSIGN(const Items parts, items(n));
+  if (parts.size() != 1) return n.bad("expected [\"v1\"]");
+  DROVER_ASSIGN(auto version, text(n.at(parts, 0)));
   if (version != "v1") return n.bad("'" + version + "' is not known; this build reads v1");
   return version;
 }
 
 // ---- rgb features --------------------------------------------------------------------------------
 
-Status read_feature_row(const Node& row, size_t dim, std::vector<float>& out) {
-  constexpr double float_max = 3.4028234663852886e38;
-  if (!row.value.is_array() || row.value.size() != dim)
-    return row.bad("expected " + std::to_string(dim) + " numbers (dim)");
-  for (size_t i = 0; i < dim; ++i) {
-    DROVER_ASSIGN(const double v, number(row.at(i), -float_max, float_max));
-    out.push_back(static_cast<float>(v));
-  }
-  return {};
-}
-
 // `times_s` may be absent: the rows are then stride_seconds apart.
-Result<CameraFeatures> camera_of(const Node& n, std::string name, size_t dim, double stride_s) {
+Result<CameraFeatures> camera_of(const Fields& fields, std::string name, size_t dim, double stride_s) {
   CameraFeatures out;
   out.camera = std::move(name);
-  DROVER_TRY(member(n, "features", [&](const Node& rows) -> Status {
-    DROVER_TRY(want_array(rows));
-    if (rows.value.empty()) return rows.bad("is empty");
-    out.features.reserve(rows.value.size() * dim);
-    for (size_t i = 0; i < rows.value.size(); ++i) DROVER_TRY(read_feature_row(rows.at(i), dim, out.features));
+  constexpr double float_max = 3.4028234663852886e38;
+  const std::string expected = std::to_string(dim) + " numbers (dim)";
+  DROVER_TRY(fields.member("features", [&](const Node& node) -> Status {
+    DROVER_ASSIGN(const Items rows, items(node));
+    if (rows.empty()) return node.bad("is empty");
+    std::vector<double> row(dim);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      DROVER_TRY(read_numbers(node.at(rows, i), expected.c_str(), float_max, row));
+      for (const double v : row) out.features.push_back(static_cast<float>(v));
+    }
     return {};
   }));
   const size_t rows = out.features.size() / dim;
-  if (const Json* given = find(n, "times_s")) {
-    const Node node{*given, &n, "times_s"};
+  if (fields.has("times_s")) {
+    const Node node = fields.child("times_s");
     DROVER_ASSIGN(out.times_s, times(node));
     if (out.times_s.size() != rows) return node.bad("does not have one time for each row of features");
   } else {
@@ -242,16 +273,16 @@ Result<CameraFeatures> camera_of(const Node& n, std::string name, size_t dim, do
   return out;
 }
 
-Status read_other_cameras(const Node& root, RgbFeatures& out) {
-  const Json* others = find(root, "other_cameras");
-  if (others == nullptr) return {};
-  const Node table{*others, &root, "other_cameras"};
-  DROVER_TRY(want_object(table));
-  for (const auto& [name, value] : table.value.items()) {
+Status read_other_cameras(const Fields& root, RgbFeatures& out) {
+  if (!root.has("other_cameras")) return {};
+  const Node table = root.child("other_cameras");
+  DROVER_ASSIGN(const Members named, members(table));
+  for (const auto& [name, value] : named) {
     const Node node{value, &table, name};
-    DROVER_TRY(want_object(node));
+    DROVER_ASSIGN(const Fields fields, Fields::of(node));
+    if (name.size() > text_max_bytes) return table.bad("has a name that is too long");
     if (name == out.cameras.front().camera) return node.bad("is the main camera already");
-    DROVER_ASSIGN(auto camera, camera_of(node, name, out.dim, out.stride_s));
+    DROVER_ASSIGN(auto camera, camera_of(fields, name, out.dim, out.stride_s));
     out.cameras.push_back(std::move(camera));
   }
   return {};
@@ -259,20 +290,19 @@ Status read_other_cameras(const Node& root, RgbFeatures& out) {
 
 // ---- slice labels --------------------------------------------------------------------------------
 
-Result<SliceLabel> label_of(const Node& n, bool times_needed) {
-  DROVER_TRY(want_object(n));
+Result<SliceLabel> label_of(const Fields& fields, bool times_needed) {
   SliceLabel out;
-  const auto flag_in = [&](const char* key) { return member(n, key, flag); };
-  if (times_needed || find(n, "start_s") != nullptr || find(n, "end_s") != nullptr) {
-    DROVER_ASSIGN(out.start_s, number_in(n, "start_s", 0, time_max_s));
-    DROVER_ASSIGN(out.end_s, number_in(n, "end_s", out.start_s, time_max_s));
+  const auto flag_in = [&](const char* key) { return fields.member(key, flag); };
+  if (times_needed || fields.has("start_s") || fields.has("end_s")) {
+    DROVER_ASSIGN(out.start_s, fields.number_in("start_s", 0, time_max_s));
+    DROVER_ASSIGN(out.end_s, fields.number_in("end_s", out.start_s, time_max_s));
   }
-  DROVER_ASSIGN(out.occlusion_level, number_in(n, "occlusion_level", 0, 1));
+  DROVER_ASSIGN(out.occlusion_level, fields.number_in("occlusion_level", 0, 1));
   DROVER_ASSIGN(out.is_occluded, flag_in("is_occluded"));
-  DROVER_ASSIGN(out.motion_score, number_in(n, "motion_score", 0, 1));
+  DROVER_ASSIGN(out.motion_score, fields.number_in("motion_score", 0, 1));
   DROVER_ASSIGN(out.is_dynamic, flag_in("is_dynamic"));
   DROVER_ASSIGN(out.is_static, flag_in("is_static"));
-  if (out.is_dynamic && out.is_static) return n.bad("is_dynamic and is_static cannot both be true");
+  if (out.is_dynamic && out.is_static) return fields.node().bad("is_dynamic and is_static cannot both be true");
   return out;
 }
 
@@ -285,14 +315,15 @@ const Track* SceneTracks::find(std::string_view name) const {
 }
 
 Result<SceneTracks> parse_scene_tracks(std::string_view json) {
-  DROVER_ASSIGN(const Json value, parse_object(json, "scene_tracks_v1"));
-  const Node root{value, nullptr, "scene_tracks_v1"};
+  DROVER_ASSIGN(const auto value, scan_object(json, "scene_tracks_v1"));
+  const Node node{value, nullptr, "scene_tracks_v1"};
+  DROVER_ASSIGN(const Fields root, Fields::of(node));
   SceneTracks out;
-  DROVER_ASSIGN(out.version, member(root, "scene_tracks_v1/version", version_of));
-  DROVER_ASSIGN(out.times_s, member(root, "scene_tracks_v1/times_s", times));
-  DROVER_ASSIGN(auto tracks, named_tracks(root));
+  DROVER_ASSIGN(out.version, root.member("scene_tracks_v1/version", version_of));
+  DROVER_ASSIGN(out.times_s, root.member("scene_tracks_v1/times_s", times));
+  DROVER_ASSIGN(auto tracks, root.member("scene_tracks_v1/poses_t", named_tracks));
   const size_t rows = out.times_s.size();
-  if (rows * tracks.size() > samples_max) return root.bad("has too many samples");
+  if (rows * tracks.size() > samples_max) return node.bad("has too many samples");
   DROVER_TRY(read_table(root, "scene_tracks_v1/poses_t", with_position, rows, tracks));
   DROVER_TRY(read_table(root, "scene_tracks_v1/poses_q_wxyz", with_rotation, rows, tracks));
   DROVER_TRY(read_table(root, "scene_tracks_v1/occlusion", with_occlusion, rows, tracks));
@@ -302,19 +333,20 @@ Result<SceneTracks> parse_scene_tracks(std::string_view json) {
 }
 
 Result<RgbFeatures> parse_rgb_features(std::string_view json) {
-  DROVER_ASSIGN(const Json value, parse_object(json, "rgb_features_v1"));
-  const Node root{value, nullptr, "rgb_features_v1"};
+  DROVER_ASSIGN(const auto value, scan_object(json, "rgb_features_v1"));
+  const Node node{value, nullptr, "rgb_features_v1"};
+  DROVER_ASSIGN(const Fields root, Fields::of(node));
   RgbFeatures out;
-  DROVER_ASSIGN(out.encoder, member(root, "encoder", text));
-  DROVER_ASSIGN(out.pooling, member(root, "pooling", text));
-  if (out.encoder.empty()) return Node{value, &root, "encoder"}.bad("is empty");
-  DROVER_ASSIGN(const double dim, number_in(root, "dim", 1, dim_max));
-  if (dim != std::floor(dim)) return Node{value, &root, "dim"}.bad("expected an integer");
+  DROVER_ASSIGN(out.encoder, root.member("encoder", text));
+  DROVER_ASSIGN(out.pooling, root.member("pooling", text));
+  if (out.encoder.empty()) return root.child("encoder").bad("is empty");
+  DROVER_ASSIGN(const double dim, root.number_in("dim", 1, dim_max));
+  if (dim != std::floor(dim)) return root.child("dim").bad("expected an integer");
   out.dim = static_cast<size_t>(dim);
-  DROVER_ASSIGN(out.stride_s, number_in(root, "stride_seconds", 1e-6, time_max_s));
+  DROVER_ASSIGN(out.stride_s, root.number_in("stride_seconds", 1e-6, time_max_s));
   std::string camera;
-  if (const Json* name = find(root, "camera")) {
-    DROVER_ASSIGN(camera, text(Node{*name, &root, "camera"}));
+  if (root.has("camera")) {
+    DROVER_ASSIGN(camera, text(root.child("camera")));
   }
   DROVER_ASSIGN(auto main, camera_of(root, std::move(camera), out.dim, out.stride_s));
   out.cameras.push_back(std::move(main));
@@ -323,17 +355,18 @@ Result<RgbFeatures> parse_rgb_features(std::string_view json) {
 }
 
 Result<SliceLabels> parse_slice_labels(std::string_view json) {
-  DROVER_ASSIGN(const Json value, parse_object(json, "slice_labels_v1"));
-  const Node root{value, nullptr, "slice_labels_v1"};
+  DROVER_ASSIGN(const auto value, scan_object(json, "slice_labels_v1"));
+  const Node node{value, nullptr, "slice_labels_v1"};
+  DROVER_ASSIGN(const Fields root, Fields::of(node));
   SliceLabels out;
   DROVER_ASSIGN(out.whole, label_of(root, false));
-  const Json* slices = find(root, "slices");
-  if (slices == nullptr) return out;
-  const Node list{*slices, &root, "slices"};
-  DROVER_TRY(want_array(list));
-  for (size_t i = 0; i < list.value.size(); ++i) {
-    const Node item = list.at(i);
-    DROVER_ASSIGN(const auto label, label_of(item, true));
+  if (!root.has("slices")) return out;
+  const Node list = root.child("slices");
+  DROVER_ASSIGN(const Items slices, items(list));
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const Node item = list.at(slices, i);
+    DROVER_ASSIGN(const Fields fields, Fields::of(item));
+    DROVER_ASSIGN(const auto label, label_of(fields, true));
     if (!out.slices.empty() && label.start_s < out.slices.back().end_s)
       return item.bad("overlaps the slice ahead of it");
     out.slices.push_back(label);

@@ -369,6 +369,10 @@ TEST_CASE("datapack/portable: readers refuse what breaks the format and name the
   CHECK(tracks("/scene_tracks_v1~1times_s/3", "x") == "scene_tracks_v1/times_s[3]");
   CHECK(tracks("/scene_tracks_v1~1poses_t/link_0/7", {1, 2}) == "scene_tracks_v1/poses_t.link_0[7]");
   CHECK(tracks("/scene_tracks_v1~1poses_t/link_0/7/2", 1e300) == "scene_tracks_v1/poses_t.link_0[7][2]");
+  CHECK(tracks("/scene_tracks_v1~1poses_t/link_0/7", {1, 2, 3, 4}) == "scene_tracks_v1/poses_t.link_0[7]");
+  CHECK(tracks("/scene_tracks_v1~1poses_t/link_0/7", {1, nlohmann::json::array({2}), 3}) ==
+        "scene_tracks_v1/poses_t.link_0[7][1]");
+  CHECK(tracks("/scene_tracks_v1~1poses_t/link_0/7", "1,2,3") == "scene_tracks_v1/poses_t.link_0[7]");
   CHECK(tracks("/scene_tracks_v1~1poses_t/link_0", {{1, 2, 3}, {1, 2, 3}}) == "scene_tracks_v1/poses_t.link_0");
   CHECK(tracks("/scene_tracks_v1~1poses_t/ghost", {{1, 2, 3}}) == "scene_tracks_v1/poses_q_wxyz");
   CHECK(tracks("/scene_tracks_v1~1poses_t", nlohmann::json::object()) == "scene_tracks_v1/poses_t");
@@ -467,6 +471,8 @@ TEST_CASE("datapack/portable: damaged text is refused or reads as something in r
       read_all(flipped);
     }
   }
+  for (const char* odd : {"", "null", "[]", "{", "{} x", R"({"a":1,"a":1})", "{\"a\":\"\x80\"}"})
+    CHECK_FALSE(parse_scene_tracks(odd));
   CHECK_FALSE(parse_scene_tracks(std::string(100'000, '[')));
   CHECK(parse_scene_tracks(std::string(portable_text_max_bytes + 1, ' ')).error().where == "scene_tracks_v1");
 }
