@@ -12,7 +12,7 @@
 namespace drover::datapack {
 
 struct CapturedFactsOptions {
-  std::set<std::string> safety_events = {"vase_broken"};  // kinds that mean something broke that must not
+  std::set<std::string> safety_events = {"vase_broken", "dish_broken"};  // kinds that mean something broke that must not
   std::string agent_profile_json;                         // one JSON object; empty: absent
 };
 

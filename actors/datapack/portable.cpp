@@ -431,6 +431,7 @@ Result<PortableBuilder> PortableBuilder::make(const PortableOptions& options) {
   state->pose_stride_s = options.pose_stride_s;
   kernels::ContextOptions one_thread;
   one_thread.threads = 1;
+  one_thread.backend = kernels::Backend::cpu;  // pooling is all it does: no reason to wake a GPU
   DROVER_ASSIGN(state->context, kernels::Context::make(one_thread));
   return PortableBuilder(std::move(state));
 }
