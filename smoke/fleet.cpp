@@ -276,10 +276,13 @@ void Fleet::look_at_robot(size_t robot, RobotView& view) {
   view.up = false;
   view.link_up = false;
   if (!life.node) return;
-  const auto store = ask<sync::RobotStoreFacts>(life.node->store(), sync::AskRobotStore{});
-  const auto outbox = ask<sync::OutboxFacts>(life.node->outbox(), sync::AskOutbox{});
+  // In the order in which records travel: what has left one place is looked for in the next one afterwards, so nothing
+  // on its way is overlooked.
+  look_at_body(robot, view);
   const auto capture = ask<capture::CaptureFacts>(life.node->captures().front(), capture::AskCapture{});
   auto marks = ask<Result<sync::SourceMarks>>(life.node->store(), sync::ReadMarks{marks_of(spool_of(robot))});
+  const auto store = ask<sync::RobotStoreFacts>(life.node->store(), sync::AskRobotStore{});
+  const auto outbox = ask<sync::OutboxFacts>(life.node->outbox(), sync::AskOutbox{});
   if (!store || !outbox || !capture || !marks || !*marks) return;
   count_files(**marks, view);
   view.up = true;
@@ -293,7 +296,6 @@ void Fleet::look_at_robot(size_t robot, RobotView& view) {
   view.journal_bytes_sent = outbox->journal_bytes_sent;
   view.blob_bytes_sent = outbox->blob_bytes_sent;
   view.idle = capture->idle;
-  look_at_body(robot, view);
   view.alarm = !outbox->halted.empty() ? outbox->halted : !store->alarm.empty() ? store->alarm : capture->alarm;
   if (!coordinator_.node) return;
   const auto central =

@@ -374,7 +374,7 @@ h1{font-size:27px;line-height:1.2;margin:0}h2{font-size:18px;margin:30px 0 10px}
 .verdict{padding:8px 16px;border-radius:8px;color:#fff;font-weight:600;font-size:16px}.pass{background:#047857}.fail{background:#b91c1c}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(108px,1fr));gap:12px;margin:22px 0 0}
 .tiles div,figure,.checks{background:var(--card);border:1px solid var(--line);border-radius:10px}
-.tiles div{padding:12px 14px}.tiles b{display:block;font-size:19px;white-space:nowrap;line-height:1.25;font-variant-numeric:tabular-nums}.tiles span{color:var(--soft);font-size:13px}
+.tiles div{padding:12px 14px}.tiles b{display:block;font-size:17px;white-space:nowrap;line-height:1.25;font-variant-numeric:tabular-nums}.tiles span{color:var(--soft);font-size:13px}
 .checks{list-style:none;margin:0;padding:6px 0;columns:2;column-gap:0}
 .checks li{break-inside:avoid;padding:5px 16px 5px 42px;position:relative}.checks b{font-weight:600;display:block}.checks span{color:var(--soft);font-size:13px;display:block}
 .checks li:before{position:absolute;left:16px;font-weight:700;content:"\2713";color:var(--good)}.checks li.broken:before{content:"\2717";color:var(--bad)}
