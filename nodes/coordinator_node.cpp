@@ -2,6 +2,7 @@
 
 #include <caf/send.hpp>
 
+#include "actors/semantics/semantics_actor.hpp"
 #include "actors/sync/inbox_actor.hpp"
 #include "nodes/status_actor.hpp"
 
@@ -34,6 +35,17 @@ sync::CentreConfig centre_config(const CentralBlobConfig& config) {
   return centre;
 }
 
+semantics::SemanticsActorConfig semantics_config(const CoordinatorNodeOptions& options) {
+  const SemanticsConfig& from = options.config.semantics;
+  semantics::SemanticsActorConfig semantics;
+  semantics.central.folder = options.config.store.dir + "/semantics";
+  semantics.central.configs = from.configs_dir;
+  semantics.period_ms = static_cast<uint64_t>(from.period_ms);
+  semantics.publish_ms = static_cast<uint64_t>(from.publish_ms);
+  semantics.key = options.knowledge_key;
+  return semantics;
+}
+
 // Inbox and centre each restart with the store that both hold: LMDB needs no recovery and a handle has no state.
 std::vector<runtime::Child> children_of(const CoordinatorNodeOptions& options,
                                         const std::shared_ptr<sync::CentralStore>& store,
@@ -63,6 +75,11 @@ std::vector<runtime::Child> children_of(const CoordinatorNodeOptions& options,
     return spawn_status(env, options.config.node.id, options.config.status, env.ref("sessions"), env.ref("inbox"),
                         env.ref("centre"));
   }));
+  if (!options.config.semantics.configs_dir.empty())
+    children.push_back(
+        runtime::worker_child("semantics", [options, store](runtime::Environment& env) -> Result<caf::actor> {
+          return semantics::spawn_semantics(env, semantics_config(options), store);
+        }));
   return children;
 }
 

@@ -1,6 +1,6 @@
 // CoordinatorNode: the actors of a coordinator and who supervises whom. Wiring only.
 //
-//   root (rest_for_one) -> inbox -> centre -> listener -> sessions -> status
+//   root (rest_for_one) -> inbox -> centre -> listener -> sessions -> status -> semantics (when configured)
 //
 // The inbox starts first and stops last. Inbox and centre share one CentralStore.
 #pragma once
@@ -27,6 +27,7 @@ struct CoordinatorNodeOptions {
   network::Listen listen;   // address, credentials, name
   ListenFunction listener;  // the network's
   sync::QueryFunction query;
+  std::optional<Ed25519KeyPair> knowledge_key;  // signs what semantics learns; none: it is not published
   storage::Sync sync = storage::Sync::synced;  // nosync: tests and benchmarks only
   storage::Verify verify = storage::Verify::structure;
   std::function<void(const runtime::SupervisorEnd&)> on_end;

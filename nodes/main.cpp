@@ -22,6 +22,7 @@ constexpr std::array commands{
     Command{"episodes", "Operate", "Look at episodes and get their raw files back", episodes_command},
     Command{"fleet", "Operate", "Show who streams to a coordinator and how far they are", fleet_command},
     Command{"knowledge", "Operate", "Publish signed documents to the fleet", knowledge_command},
+    Command{"ontology", "Operate", "Learn from what robots sent, show it and explain why", ontology_command},
     Command{"packs", "Operate", "Show, query, count, import and export datapacks", packs_command},
     Command{"smoke", "Try and test", "Run a whole fleet in one process and report", nullptr},
     Command{"stress", "Try and test", "Run simulated and real faults against the fleet", nullptr},

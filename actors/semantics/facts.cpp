@@ -25,6 +25,29 @@ std::vector<TermId> object_terms(const Rollout& rollout, const Vocabulary& vocab
   return out;
 }
 
+// What the hand holds: from a grasp that worked until it is let go or lost.
+class Held {
+ public:
+  // The object of the act, given the one that the segment names (none: the held one, for acts on what is held).
+  TermId object_of(const Segment& s, TermId named) {
+    // Letting go may take two segments: opening and going away.
+    if (released_ && s.label != Label::release) held_ = {};
+    const bool on_held = s.label == Label::pull || s.label == Label::push || s.label == Label::lift ||
+                         s.label == Label::place || s.label == Label::transport || s.label == Label::release ||
+                         s.label == Label::slip;
+    const TermId object = named || !on_held ? named : held_;
+    if (s.label == Label::grasp && s.outcome != Outcome::failure && named) held_ = named;
+    const bool lost = s.reason == Reason::drop || s.reason == Reason::grip_lost;
+    if (lost) held_ = {};
+    released_ = s.label == Label::release;
+    return object;
+  }
+
+ private:
+  TermId held_;
+  bool released_ = false;
+};
+
 // Numbers that are none would spoil every sum they enter.
 void make_finite(SegmentMetrics& m) {
   for (float* x :
@@ -84,6 +107,7 @@ EpisodeFacts gather_facts(const Rollout& rollout, std::span<const Segment> segme
   out.objects.erase(std::unique(out.objects.begin(), out.objects.end()), out.objects.end());
   const size_t count = std::min({segments.size(), primitives.size(), actions_max});
   out.actions.reserve(count);
+  Held held;
   for (size_t i = 0; i < count; ++i) {
     const Segment& s = segments[i];
     const Primitive& p = primitives[i];
@@ -92,7 +116,7 @@ EpisodeFacts gather_facts(const Rollout& rollout, std::span<const Segment> segme
     a.label = s.label;
     a.outcome = s.outcome;
     a.reason = s.reason;
-    if (s.object < out.scene.size()) a.object = out.scene[s.object];
+    a.object = held.object_of(s, s.object < out.scene.size() ? out.scene[s.object] : TermId{});
     if (s.retry_of != no_segment) a.retry_of = s.retry_of;
     a.start_s = s.start_s;
     a.end_s = s.end_s;

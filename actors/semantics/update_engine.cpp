@@ -98,7 +98,7 @@ void UpdateEngine::observe_failure(const EpisodeFacts& facts, const ActionFact& 
   if (a.reason == Reason::drop || (a.reason == Reason::collision && a.label == Label::collision))
     also({Kind::tag, a.object, 0, vocabulary_->find(TermKind::tag, "fragile")});
   if (a.reason == Reason::grasp_slip) also({Kind::tag, a.object, 0, vocabulary_->find(TermKind::tag, "slippery")});
-  if (a.reason != Reason::collision) return;
+  if (a.label != Label::collision) return;  // what was under way when it happened did not press that hard
   const Key key{Kind::max_force, a.object, 0, {}};
   Track& track = show(key, facts, a);
   const double force = static_cast<double>(a.metrics.force_N_max);

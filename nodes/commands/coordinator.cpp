@@ -38,6 +38,9 @@ Result<ServiceHooks> start_coordinator(const CoordinatorConfig& config, DaemonCo
   options.config = config;
   options.on_end = end_service(context.service);
   DROVER_ASSIGN(options.query, query_function(config.knowledge.signing_key_file, context.clock));
+  if (!config.knowledge.signing_key_file.empty()) {
+    DROVER_ASSIGN(options.knowledge_key, read_signing_key(config.knowledge.signing_key_file));
+  }
   network::Listen& listen = options.listen;
   listen.address = config.listen_address;
   listen.self = {network::Role::coordinator, config.node.id};

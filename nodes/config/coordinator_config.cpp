@@ -42,6 +42,15 @@ void describe_rest(Fields& fields, CoordinatorConfig& config) {
   fields.section("knowledge", "What goes back to the robots.");
   fields.path("signing_key_file", config.knowledge.signing_key_file,
               "Ed25519 key in PEM form that signs knowledge. Empty: this coordinator publishes none.");
+  fields.section("semantics",
+                 "What the fleet learns from its episodes: ontology, task graph, trust in tags. Advice only.");
+  fields.path("configs_dir", config.semantics.configs_dir,
+              "Folder of the semantics configuration (configs/semantics). Empty: this coordinator learns nothing.");
+  fields.duration_ms("period_ms", config.semantics.period_ms, {.min = 100, .max = 3'600'000},
+                     "How often new datapacks are looked for.");
+  fields.duration_ms(
+      "publish_ms", config.semantics.publish_ms, {.min = 100, .max = 86'400'000},
+      "Knowledge that changed is published to the robots at most so often, with knowledge.signing_key_file.");
   fields.section("status", "A file for monitoring.");
   fields.path("file", config.status.file,
               "JSON file that is rewritten as a whole with the fleet's state. Empty: none.");

@@ -29,6 +29,12 @@ struct KnowledgeConfig {
   std::string signing_key_file;  // Ed25519, PEM; empty: this coordinator publishes no knowledge
 };
 
+struct SemanticsConfig {
+  std::string configs_dir;      // vocabulary.toml and the rest; empty: this coordinator learns nothing
+  int64_t period_ms = 2000;     // 100 ms .. 1 h
+  int64_t publish_ms = 10'000;  // 100 ms .. 1 d
+};
+
 struct FleetConfig {
   std::vector<std::string> allowed_robots;  // node ids; empty: every robot with a certificate of our authority
 };
@@ -46,6 +52,7 @@ struct CoordinatorConfig {
   TlsConfig tls;
   CentralBlobConfig blobs;
   KnowledgeConfig knowledge;
+  SemanticsConfig semantics;
   StatusConfig status;
   NetworkConfig network;
   LogConfig log;

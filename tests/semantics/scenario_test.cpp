@@ -6,6 +6,8 @@
 
 #include "actors/runtime/rng.hpp"
 #include "actors/semantics/quality.hpp"
+#include "actors/semantics/segmenter.hpp"
+#include "actors/semantics/sima_template.hpp"
 #include "tests/semantics/episodes.hpp"
 
 namespace drover::semantics {  // Outcome means an act's here, not a record's
@@ -561,6 +563,73 @@ TEST_CASE("semantics/stage2_pipeline: when every episode carries every tag, know
   CHECK(m.write_amplification < 1.05);
   CHECK(m.acceptance > 0.95);
   CHECK(p.save().size() < 4u << 20);
+}
+
+TEST_CASE(
+    "semantics/stage2_pipeline: from frames of made-up rollouts to knowledge, checked against the truth beside them") {
+  Stage2Pipeline p = test::pipeline();
+  StressMix mix(20260101, 20);
+  Segmenter segmenter{SegmenterConfig{}};
+  std::vector<Segment> segments;
+  LabelledRollout rollout;
+  int tags = 0, right = 0, recoveries = 0, found = 0, risky_damage = 0, calm_damage = 0;
+  for (uint64_t i = 0; i < 800; ++i) {
+    mix.make(i, rollout);
+    segment_rollout(segmenter, rollout.rollout, segments);
+    const auto primitives = extract_primitives(rollout.rollout, segments, {});
+    const CommitResult r = p.commit(p.analyse(rollout.rollout, segments, primitives), 0);
+    REQUIRE(json::accept(r.record.tags_json));
+    const GroundTruth& t = rollout.truth;
+    const bool tagged = r.enriched.tags.has(TagKind::recovery);
+    tags += tagged ? 1 : 0;
+    right += tagged && (t.recovered || t.kind == Template::mixed) ? 1 : 0;
+    recoveries += t.recovered ? 1 : 0;
+    found += t.recovered && tagged ? 1 : 0;
+    (r.enriched.tags.high_risk() ? risky_damage : calm_damage) += t.damage ? 1 : 0;
+  }
+  p.settle(0);
+  const Stage2Metrics m = p.metrics();
+  MESSAGE("recovery tags ", tags, ", right ", right, "; recoveries ", recoveries, ", found ", found,
+          "; damage in risky ", risky_damage, ", in calm ", calm_damage, "; risk share ", m.share(TagKind::risk));
+  CHECK(right * 100 >= tags * 90);
+  CHECK(found * 100 >= recoveries * 80);
+  CHECK(risky_damage > 4 * calm_damage);
+  CHECK(m.share(TagKind::risk) < 0.30);
+  CHECK(m.orphans == 0);
+  CHECK(m.write_amplification < 1.05);
+  CHECK(m.acceptance > 0.95);
+  CHECK(node(p, "affordance:drawer/pullable") != nullptr);
+  CHECK(node(p, "affordance:plate/placeable") != nullptr);
+  CHECK(node(p, "fragility:plate/drop") != nullptr);
+  CHECK(node(p, "recovery:drawer/locked/wiggle_pull") != nullptr);
+}
+
+TEST_CASE("semantics/facts: what is done to what is held is about that, until it is let go") {
+  Rollout rollout;
+  rollout.id = "r";
+  rollout.objects = {{"p", "plate", "", "", "", false}, {"k", "rack", "", "", "", false}};
+  std::vector<Segment> segments;
+  const auto add = [&](Label label, uint8_t object) {
+    Segment s;
+    s.id = static_cast<uint32_t>(segments.size());
+    s.label = label;
+    s.object = object;
+    s.start_s = static_cast<double>(segments.size());
+    s.end_s = s.start_s + 1;
+    segments.push_back(s);
+  };
+  add(Label::transport, no_object);  // nothing is held yet
+  add(Label::grasp, 0);
+  add(Label::transport, no_object);
+  add(Label::place, 1);  // says itself what it is about
+  add(Label::release, no_object);
+  add(Label::release, no_object);  // and away
+  add(Label::transport, no_object);
+  const std::vector<Primitive> primitives(segments.size());
+  const EpisodeFacts facts = gather_facts(rollout, segments, primitives, test::vocabulary());
+  std::vector<std::string> about;
+  for (const ActionFact& a : facts.actions) about.emplace_back(test::vocabulary().name(a.object));
+  CHECK(about == std::vector<std::string>{"", "plate", "plate", "rack", "plate", "plate", ""});
 }
 
 }  // namespace drover::semantics

@@ -1,8 +1,10 @@
 // drover-stage2-check: made-up rollouts through the whole chain, and the table of what it costs and how good it is.
 //
 //   drover-stage2-check [--rollouts 10000] [--rate 20] [--seed 7] [--configs configs/semantics] [--documents DIR]
-// Chain: frames -> segments -> primitives -> tags, ontology, task graph, trust -> enrichment records (in memory).
-// Exit code 1 when a required column of the table does not hold. Making the rollouts is not timed.
+//                       [--store DIR [--sync yes|no]]
+// Chain: frames -> segments -> primitives -> tags, ontology, task graph, trust -> enrichment records, in memory or into
+// a coordinator's store (inbox in blocks of 256 records, each acknowledged when it is durable; then applied). Exit code
+// 1 when a required column of the table does not hold. Making the rollouts is not timed.
 #include <sys/resource.h>
 #include <time.h>
 
@@ -17,6 +19,7 @@
 #include "actors/semantics/pipeline.hpp"
 #include "actors/semantics/segmenter.hpp"
 #include "actors/semantics/sima_template.hpp"
+#include "actors/sync/central_store.hpp"
 
 namespace {
 
@@ -69,7 +72,8 @@ long peak_mb() {
 struct Options {
   uint64_t rollouts = 10000, seed = 7;
   double rate_hz = 20;
-  std::string configs = "configs/semantics", documents;
+  std::string configs = "configs/semantics", documents, store;
+  bool sync = true;
 };
 
 Options parse(int argc, char** argv) {
@@ -80,6 +84,8 @@ Options parse(int argc, char** argv) {
     if (std::strcmp(argv[i], "--seed") == 0) o.seed = std::stoull(argv[i + 1]);
     if (std::strcmp(argv[i], "--configs") == 0) o.configs = argv[i + 1];
     if (std::strcmp(argv[i], "--documents") == 0) o.documents = argv[i + 1];
+    if (std::strcmp(argv[i], "--store") == 0) o.store = argv[i + 1];
+    if (std::strcmp(argv[i], "--sync") == 0) o.sync = std::strcmp(argv[i + 1], "no") != 0;
   }
   return o;
 }
@@ -91,11 +97,60 @@ double cpu_seconds() {
 }
 
 struct Costs {
-  double segment_s = 0, learn_s = 0, cpu_s = 0;
+  double segment_s = 0, learn_s = 0, cpu_s = 0, apply_s = 0;
+  uint64_t applied = 0;
   std::vector<double> per_primitive_ms;
 };
 
-void run(const Options& o, Stage2Pipeline& pipeline, Truth& truth, Costs& costs, uint64_t& record_bytes) {
+// Where records go: nowhere, or a coordinator's store.
+class Sink {
+ public:
+  Status open(const Options& o) {
+    if (o.store.empty()) return {};
+    sync::CentralStoreOptions options;
+    options.path = o.store;
+    options.sync = o.sync ? storage::Sync::synced : storage::Sync::nosync;
+    DROVER_ASSIGN(store_, sync::CentralStore::open(options));
+    DROVER_ASSIGN(const auto facts, store_->open_stream(stream_, 1));
+    block_ = BlockBuilder(facts.durable_seq + 1);
+    return {};
+  }
+  Status add(const Enrichment& record) {
+    if (!store_) return {};
+    DROVER_ASSIGN(const uint64_t seq,
+                  block_.add(RecordKind::enrichment, record_schema_current, record.time_unix_ns, encode(record)));
+    (void)seq;
+    return block_.count() >= 256 ? flush() : Status{};
+  }
+  Status flush() {
+    if (!store_ || block_.empty()) return {};
+    DROVER_ASSIGN(Block block, Block::parse(block_.finish()));
+    const storage::Incoming incoming[] = {{stream_.robot, stream_.incarnation, std::move(block), 1}};
+    DROVER_ASSIGN(const auto outcomes, store_->append(incoming));
+    if (outcomes.front().status != storage::AppendStatus::ok)
+      return fail(Errc::conflict, "store", outcomes.front().message);
+    return {};
+  }
+  // The rest of the way: what the centre does with them.
+  Result<uint64_t> apply() {
+    uint64_t applied = 0;
+    for (bool more = store_ != nullptr; more;) {
+      DROVER_ASSIGN(const auto done, store_->apply(stream_, 1u << 20));
+      applied += done.records;
+      more = done.more;
+    }
+    return applied;
+  }
+
+ private:
+  std::unique_ptr<sync::CentralStore> store_;
+  sync::StreamId stream_{"semantics", 1};
+  BlockBuilder block_{1};
+};
+
+Status run(const Options& o, Stage2Pipeline& pipeline, Truth& truth, Costs& costs, uint64_t& record_bytes) {
+  Sink sink;
+  DROVER_TRY(sink.open(o));
   StressMix mix(o.seed, o.rate_hz);
   Segmenter segmenter{SegmenterConfig{}};
   std::vector<Segment> segments;
@@ -114,6 +169,8 @@ void run(const Options& o, Stage2Pipeline& pipeline, Truth& truth, Costs& costs,
         OutcomeFacts{rollout.rollout.outcome == "success", t.damage ? 1.0 : 0.0,
                      rollout.rollout.outcome == "success" ? 3600 / rollout.rollout.frames.back().time_s : 0};
     const CommitResult result = pipeline.commit(std::move(analysis), 0);
+    DROVER_TRY(sink.add(result.record));
+    for (const Enrichment& e : result.retroactive) DROVER_TRY(sink.add(e));
     const auto end = Clock::now();
     costs.cpu_s += cpu_seconds() - cpu_start;
     costs.segment_s += seconds(middle - start);
@@ -123,7 +180,12 @@ void run(const Options& o, Stage2Pipeline& pipeline, Truth& truth, Costs& costs,
     for (const Enrichment& e : result.retroactive) record_bytes += e.tags_json.size();
     truth.add(t, result.enriched.tags);
   }
-  pipeline.settle(0);
+  const auto start = Clock::now();
+  for (const Enrichment& e : pipeline.settle(0).retroactive) DROVER_TRY(sink.add(e));
+  DROVER_TRY(sink.flush());
+  DROVER_ASSIGN(costs.applied, sink.apply());
+  costs.apply_s = seconds(Clock::now() - start);
+  return {};
 }
 
 void print(const Options& o, const Stage2Pipeline& pipeline, const Truth& t, Costs& costs, uint64_t record_bytes) {
@@ -131,15 +193,21 @@ void print(const Options& o, const Stage2Pipeline& pipeline, const Truth& t, Cos
   std::sort(costs.per_primitive_ms.begin(), costs.per_primitive_ms.end());
   const double n = static_cast<double>(o.rollouts);
   const double p99 = costs.per_primitive_ms[static_cast<size_t>(0.99 * (n - 1))];
-  std::printf("%llu rollouts of %.0f frames and %.1f segments, seed %llu; records stay in memory (no store)\n",
+  std::printf("%llu rollouts of %.0f frames and %.1f segments, seed %llu; %s\n",
               static_cast<unsigned long long>(o.rollouts), double(t.frames) / n, double(m.primitives) / n,
-              static_cast<unsigned long long>(o.seed));
+              static_cast<unsigned long long>(o.seed),
+              o.store.empty() ? "records stay in memory"
+              : o.sync        ? "records go into a store, synced before they count"
+                              : "records go into a store that is not synced");
   std::printf(
       "segments and primitives %.1f us, knowledge %.1f us per rollout; records %.0f bytes each\n"
       "the same in processor time: %.1f us, that is %.0f rollouts per second and core\n\n",
       1e6 * costs.segment_s / n, 1e6 * costs.learn_s / n, double(record_bytes) / n, 1e6 * costs.cpu_s / n,
       n / costs.cpu_s);
-  const double rate = n / (costs.segment_s + costs.learn_s);
+  if (costs.applied > 0)
+    std::printf("%llu records applied at the centre, with the last block, in %.2f s (in the rate below)\n\n",
+                static_cast<unsigned long long>(costs.applied), costs.apply_s);
+  const double rate = n / (costs.segment_s + costs.learn_s + costs.apply_s);
   row("rollouts per second, one thread", rate, "> 100", rate > 100);
   row("p99 per primitive [ms]", p99, "< 50", p99 < 50);
   row("peak memory [MB]", double(peak_mb()), "< 2048", peak_mb() < 2048);
@@ -188,7 +256,7 @@ int main(int argc, char** argv) {
   Truth truth;
   Costs costs;
   uint64_t record_bytes = 0;
-  run(o, pipeline, truth, costs, record_bytes);
+  if (const Status ran = run(o, pipeline, truth, costs, record_bytes); !ran) return fail_with(ran.error());
   print(o, pipeline, truth, costs, record_bytes);
   for (const auto& [name, document] : pipeline.documents())
     if (!o.documents.empty()) std::ofstream(o.documents + "/" + name + ".json") << document.text();
