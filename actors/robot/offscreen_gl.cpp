@@ -6,6 +6,14 @@
 #include <mutex>
 #include <string_view>
 
+#ifdef __SANITIZE_THREAD__
+// Mesa orders its threads by futexes of its own, which the sanitizer cannot see; LLVM takes its locks in two orders.
+extern "C" const char* __tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:swrast_dri.so\nrace:libgallium\ndeadlock:libLLVM\n";
+}
+#endif
+
 namespace drover::robot {
 namespace {
 

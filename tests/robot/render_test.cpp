@@ -283,6 +283,15 @@ TEST_CASE("robot/render: light and noise are as the condition says") {
   for (size_t i = 0; i < noisy.rgb.size(); ++i) squares += std::pow(double{1} * noisy.rgb[i] - normal.rgb[i], 2);
   const double deviation = std::sqrt(squares / static_cast<double>(noisy.rgb.size()));
   CHECK(std::abs(deviation - 0.05 * 255) < 0.6);  // a little is cut off at black and white
+
+  auto world = make_plain("camera_noise = [0.05, 0.05]");
+  const Image first = shoot(*world);
+  CHECK(shoot(*world).rgb == first.rgb);
+  REQUIRE(world->step(hold(*world)));
+  const Image second = shoot(*world);  // nearly the same scene, other noise
+  size_t changed = 0;
+  for (size_t i = 0; i < first.rgb.size(); ++i) changed += first.rgb[i] != second.rgb[i] ? 1 : 0;
+  CHECK(changed > first.rgb.size() * 9 / 10);
 }
 
 TEST_CASE("robot/render: a thing is where its frame and the camera's facts say, the sky is at the top") {
