@@ -136,6 +136,7 @@ void SegmentAssembly::close(const SegmentTrack& track, uint64_t boundary, Reason
       s.object = static_cast<uint8_t>(i);
     }
   }
+  if (s.object == no_object && is_anomaly(s.label)) s.object = failure_.thing;  // what the broken action was about
   settle_outcome(s);
   write_metrics(s);
   held.plain = plain_;
@@ -263,6 +264,7 @@ void SegmentAssembly::fail_recent(Label label, Label action, Reason reason, uint
   } else if (!held_.empty() && held_.back().segment.label == label) {
     Segment& s = held_.back().segment;
     s.outcome = Outcome::failure;
+    s.retry_of = no_segment;
     s.reason = reason;
     s.object = thing;
     id = s.id;

@@ -6,7 +6,8 @@
 namespace drover::semantics {
 namespace {
 
-constexpr double arm_m = 0.4;      // turns joint speed into hand speed where no tool is known
+constexpr double arm_m = 0.4;  // turns joint speed into hand speed where no tool is known
+constexpr float sense_max = 1e6F;
 constexpr double thin_s = 0.0075;  // frames closer together than this add nothing but cost
 constexpr double quiet_floor_rad_per_s = 0.004;
 
@@ -34,15 +35,24 @@ void SegmentTrack::begin(const SegmenterConfig& config, const StreamShape& shape
 bool SegmentTrack::sound(const RolloutFrame& frame) const {
   if (!std::isfinite(frame.time_s)) return false;
   if (pushed_ > 0 && !(frame.time_s > at(pushed_ - 1).time_s)) return false;
-  // One sum that is finite exactly when all parts are, but for overflow, which is not finite either.
-  float sum = frame.gripper_m + frame.gripper_N + frame.power_W;
-  for (size_t i = 0; i < 3; ++i) sum += frame.tool_m[i] + frame.force_N[i];
-  for (size_t i = 0; i < joint_count_; ++i) sum += frame.joint_rad_per_s[i];
+  // Nothing a robot senses is larger, in any SI unit; not-a-number fails the comparison too.
+  bool sound = true;
+  const auto check = [&sound](float value) { sound = sound && std::abs(value) < sense_max; };
+  check(frame.gripper_m);
+  check(frame.gripper_N);
+  check(frame.power_W);
+  for (size_t i = 0; i < 3; ++i) {
+    check(frame.tool_m[i]);
+    check(frame.force_N[i]);
+  }
+  for (size_t i = 0; i < joint_count_; ++i) check(frame.joint_rad_per_s[i]);
   for (size_t i = 0; i < thing_count_; ++i) {
     const ObjectState& o = frame.objects[i];
-    sum += o.position_m[0] + o.position_m[1] + o.position_m[2] + o.tilt_rad + o.extension_m;
+    for (float x : o.position_m) check(x);
+    check(o.tilt_rad);
+    check(o.extension_m);
   }
-  return std::isfinite(sum);
+  return sound;
 }
 
 bool SegmentTrack::push(const RolloutFrame& frame) {

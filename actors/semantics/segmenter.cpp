@@ -463,9 +463,9 @@ void Segmenter::State::take(Label label, Label plain, const Moment& now, std::ve
   change.boundary = boundary(label, candidate_);
   const uint64_t b = std::max(change.boundary, assembly_.start());
   change.hard = is_anomaly(label) || (b > track_.oldest() && track_.at(b).contacts != track_.at(b - 1).contacts);
-  change.thing = was == Label::release                  ? grip_.thing()
-                 : grip_.holds() || was == Label::grasp ? grip_.thing()
-                                                        : no_object;
+  // What is held now or was held last is what the hand was busy with, but on its way to something and while it stands.
+  const bool at_hand = was != Label::approach && was != Label::idle && !is_anomaly(was);
+  change.thing = at_hand && (was != Label::push || grip_.holds()) ? grip_.thing() : no_object;
   const bool alarmed = (now.alarms & (alarm_protective_stop | alarm_grip_lost)) != 0;
   if (is_anomaly(was)) {
     if (was == Label::slip && !alarmed && slip_.fell()) assembly_.name_failure(Reason::drop);

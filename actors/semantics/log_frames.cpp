@@ -1,0 +1,217 @@
+#include "actors/semantics/log_frames.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "actors/capture/clock.hpp"
+#include "actors/capture/csv.hpp"
+#include "actors/capture/number.hpp"
+
+namespace drover::semantics {
+namespace {
+
+using capture::ClockFormat;
+using capture::Mapping;
+
+// Where one column's value goes.
+enum class Target : uint8_t { joint_rad, joint_rad_per_s, joint_Nm, force_N, gripper_m, current_A, voltage_V };
+
+struct Binding {
+  size_t cell = 0;
+  Target target = Target::joint_rad;
+  size_t index = 0;
+  double scale = 1, offset = 0;
+};
+
+struct AlarmBinding {
+  size_t cell = 0;
+  uint16_t alarm = 0;
+  capture::Condition when;
+};
+
+// "joint_3.velocity" with head "joint_" and tail ".velocity": 3.
+std::optional<size_t> index_between(std::string_view text, std::string_view head, std::string_view tail) {
+  if (text.size() <= head.size() + tail.size() || !text.starts_with(head) || !text.ends_with(tail)) return std::nullopt;
+  const std::string_view digits = text.substr(head.size(), text.size() - head.size() - tail.size());
+  size_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<Binding> bind_channel(std::string_view name, size_t cell, const capture::ChannelRule& rule) {
+  const auto make = [&](Target target, size_t index) { return Binding{cell, target, index, rule.scale, rule.offset}; };
+  const auto joint = [&](std::string_view tail, Target target) -> std::optional<Binding> {
+    const auto index = index_between(name, "joint_", tail);
+    if (!index || *index >= joints_max) return std::nullopt;
+    return make(target, *index);
+  };
+  if (auto b = joint(".position", Target::joint_rad)) return b;
+  if (auto b = joint(".velocity", Target::joint_rad_per_s)) return b;
+  if (auto b = joint(".moment", Target::joint_Nm)) return b;
+  if (auto b = joint(".torque", Target::joint_Nm)) return b;
+  if (const auto axis = index_between(name, "tcp.force_", ""); axis && *axis < 3) return make(Target::force_N, *axis);
+  if (name == "gripper.width") return make(Target::gripper_m, 0);
+  if (name == "supply.current") return make(Target::current_A, 0);
+  if (name == "supply.voltage") return make(Target::voltage_V, 0);
+  return std::nullopt;
+}
+
+uint16_t alarm_of(std::string_view kind) {
+  if (kind == "protective_stop" || kind == "emergency_stop") return alarm_protective_stop;
+  return kind == "grip_lost" ? alarm_grip_lost : 0;
+}
+
+class LogReader {
+ public:
+  LogReader(const capture::CapturedEpisode& episode, const Mapping& mapping)
+      : episode_(episode), mapping_(mapping), reader_(mcap::memory_source(episode.slice), mapping.csv.format) {}
+
+  Result<Rollout> run();
+
+ private:
+  Status bind();
+  void describe();
+  std::optional<double> time_s(const capture::CsvRow& row);
+  void fill(const capture::CsvRow& row);
+  void store(const Binding& binding, double value);
+
+  const capture::CapturedEpisode& episode_;
+  const Mapping& mapping_;
+  capture::CsvReader reader_;
+  std::vector<Binding> bindings_;
+  std::vector<AlarmBinding> alarms_;
+  std::optional<size_t> clock_cell_;
+  Rollout rollout_;
+  RolloutFrame frame_;
+  double current_A_ = 0, voltage_V_ = 0;
+  std::optional<int64_t> start_ns_;
+  uint64_t rows_ = 0;
+};
+
+Status LogReader::bind() {
+  DROVER_TRY(reader_.read_header());
+  const auto& names = reader_.header();
+  uint32_t signals = 0;
+  for (size_t cell = 0; cell < names.size(); ++cell) {
+    if (names[cell] == mapping_.clock.column) clock_cell_ = cell;
+    for (const capture::ChannelRule& rule : mapping_.channels) {
+      const auto captured = rule.column.match(names[cell]);
+      if (!captured) continue;
+      if (const auto b = bind_channel(rule.name.expand(*captured), cell, rule)) bindings_.push_back(*b);
+      break;
+    }
+    for (const capture::EventRule& rule : mapping_.events)
+      if (rule.column == names[cell] && alarm_of(rule.kind) != 0)
+        alarms_.push_back({cell, alarm_of(rule.kind), rule.when});
+  }
+  bool current = false, voltage = false;
+  for (const Binding& b : bindings_) {
+    if (b.target == Target::joint_rad_per_s) signals |= signal_joints;
+    if (b.target == Target::joint_Nm) signals |= signal_torque;
+    if (b.target == Target::force_N) signals |= signal_force;
+    if (b.target == Target::gripper_m) signals |= signal_gripper;
+    if (b.target <= Target::joint_Nm)
+      rollout_.joint_count = std::max(rollout_.joint_count, static_cast<uint32_t>(b.index + 1));
+    current = current || b.target == Target::current_A;
+    voltage = voltage || b.target == Target::voltage_V;
+  }
+  if (current && voltage) signals |= signal_power;
+  if (!alarms_.empty()) signals |= signal_alarms;
+  rollout_.signals = signals;
+  if (mapping_.clock.rule.format != ClockFormat::row && !clock_cell_)
+    return fail(Errc::not_found, episode_.slice_name, "no column " + mapping_.clock.column);
+  return {};
+}
+
+std::optional<double> LogReader::time_s(const capture::CsvRow& row) {
+  if (mapping_.clock.rule.format == ClockFormat::row) return static_cast<double>(rows_) / mapping_.clock.rate_hz;
+  if (*clock_cell_ >= row.cells.size()) return std::nullopt;
+  const auto time_ns = capture::parse_time(capture::trim(row.cells[*clock_cell_]), mapping_.clock.rule);
+  if (!time_ns) return std::nullopt;
+  if (!start_ns_) start_ns_ = *time_ns;
+  return static_cast<double>(*time_ns - *start_ns_) * 1e-9;
+}
+
+void LogReader::store(const Binding& b, double value) {
+  const auto v = static_cast<float>(value * b.scale + b.offset);
+  switch (b.target) {
+    case Target::joint_rad:
+      frame_.joint_rad[b.index] = v;
+      break;
+    case Target::joint_rad_per_s:
+      frame_.joint_rad_per_s[b.index] = v;
+      break;
+    case Target::joint_Nm:
+      frame_.joint_Nm[b.index] = v;
+      break;
+    case Target::force_N:
+      frame_.force_N[b.index] = v;
+      break;
+    case Target::gripper_m:
+      frame_.gripper_m = v;
+      break;
+    case Target::current_A:
+      current_A_ = static_cast<double>(v);
+      break;
+    case Target::voltage_V:
+      voltage_V_ = static_cast<double>(v);
+      break;
+  }
+}
+
+void LogReader::fill(const capture::CsvRow& row) {
+  for (const Binding& b : bindings_) {
+    if (b.cell >= row.cells.size()) continue;
+    if (const auto value = capture::parse_number(capture::trim(row.cells[b.cell]), mapping_.csv.decimal))
+      store(b, *value);
+  }
+  frame_.power_W = static_cast<float>(current_A_ * voltage_V_);
+  frame_.alarms = 0;
+  for (const AlarmBinding& a : alarms_) {
+    if (a.cell >= row.cells.size()) continue;
+    const std::string_view text = capture::trim(row.cells[a.cell]);
+    const auto value = capture::parse_number(text, mapping_.csv.decimal);
+    const bool holds = a.when.on_text() ? a.when.holds(text) : value && a.when.holds(*value);
+    if (holds) frame_.alarms = static_cast<uint16_t>(frame_.alarms | a.alarm);
+  }
+}
+
+void LogReader::describe() {
+  rollout_.id = episode_.header.episode_id;
+  rollout_.robot = episode_.header.robot;
+  rollout_.task_name = episode_.header.task_name;
+  rollout_.source = RolloutSource::real_log;
+  rollout_.world = mapping_.kind;
+  rollout_.outcome = episode_.header.outcome == "recovered" ? "success" : episode_.header.outcome;
+  const size_t n = rollout_.frames.size();
+  const double seconds = n > 1 ? rollout_.frames.back().time_s - rollout_.frames.front().time_s : 0;
+  if (seconds > 0) rollout_.rate_hz = static_cast<double>(n - 1) / seconds;
+}
+
+Result<Rollout> LogReader::run() {
+  DROVER_TRY(bind());
+  while (const capture::CsvRow* row = reader_.next()) {
+    const auto time = time_s(*row);
+    ++rows_;
+    if (!time || (!rollout_.frames.empty() && *time <= rollout_.frames.back().time_s)) continue;
+    fill(*row);
+    frame_.time_s = *time;
+    rollout_.frames.push_back(frame_);
+  }
+  describe();
+  return std::move(rollout_);
+}
+
+}  // namespace
+
+Result<Rollout> rollout_from_log(const capture::CapturedEpisode& episode, const capture::Mapping& mapping) {
+  if (mapping.format != capture::LogFormat::csv)
+    return fail(Errc::invalid_argument, episode.slice_name, "only CSV logs can be read as frames");
+  return LogReader(episode, mapping).run();
+}
+
+}  // namespace drover::semantics

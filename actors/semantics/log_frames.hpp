@@ -1,0 +1,18 @@
+// Logs as rollouts: the raw slice of a captured episode, read with its mapping, becomes frames. Pure.
+//
+// What a log has is what the frames have: joint_{i}.position/.velocity/.moment/.torque, tcp.force_{i}, gripper.width,
+// supply power, and the events protective_stop and grip_lost as alarms. What it has not is missing from the signals; a
+// blank cell holds its last value. Rows without a readable time, or not after the one before, are left out.
+#pragma once
+
+#include "actors/capture/captured.hpp"
+#include "actors/capture/mapping.hpp"
+#include "actors/semantics/rollout.hpp"
+#include "messages/result.hpp"
+
+namespace drover::semantics {
+
+// Errors: invalid_argument (the episode's slice is no CSV), not_found (no clock column), and those of the CSV reader.
+Result<Rollout> rollout_from_log(const capture::CapturedEpisode& episode, const capture::Mapping& mapping);
+
+}  // namespace drover::semantics
