@@ -185,10 +185,18 @@ Status run_kills(Pair& pair, const Options& options, Tally& tally) {
   return {};
 }
 
-// What is not yet central; empty: nothing.
-Result<std::string> backlog(const Pair& pair, uint64_t episodes) {
-  DROVER_ASSIGN(const uint64_t begun, pair.begun());
-  if (begun < episodes) return std::to_string(begun) + " of " + std::to_string(episodes) + " episodes begun";
+// Whether the robot has told that all its episodes have ended. That the last one was begun is known before its file.
+bool told_done(Pair& pair, uint64_t episodes) {
+  const std::string told = " robot.episodes_done episodes=" + std::to_string(episodes);
+  std::ifstream log(pair.robot().log_file());
+  for (std::string line; std::getline(log, line);)
+    if (line.find(told) != std::string::npos) return true;
+  return false;
+}
+
+// What is not yet central; empty: nothing. Looks in the order in which things travel.
+Result<std::string> backlog(Pair& pair, uint64_t episodes) {
+  if (!told_done(pair, episodes)) return std::string("episodes to run");
   const uint64_t files = pair.recordings(".mcap") + pair.recordings(".part");
   if (files > 0) return std::to_string(files) + " recordings to take";
   DROVER_ASSIGN(const auto stores, sync::open_for_audit(pair.folders()));
