@@ -86,7 +86,8 @@ struct CaptureState {
   std::map<std::string, datapack::BaselineState> baselines;  // by baseline_key; as the store has them
   std::unique_ptr<LogSource> source;
   SpoolMark mark;
-  std::optional<Batch> waiting;  // refused by the store for lack of space
+  std::vector<sync::SourceMark> to_erase;  // with the next batch; one that is lost is forgotten again later
+  std::optional<Batch> waiting;            // refused by the store for lack of space
   CaptureFacts facts;
   std::string folder_alarm;
   bool restored = false;
@@ -136,6 +137,7 @@ struct CaptureState {
     folder_alarm.clear();
     spool.poll(std::move(*listing));
     for (const SpoolMark& settled : spool.settled()) tidy(settled);  // left by a life that ended before it could
+    for (const SpoolMark& gone : spool.forget_gone()) to_erase.push_back({mark_prefix() + mark_key(gone), ""});
     ++facts.polls;
     if (!source) next_file();
   }
@@ -250,6 +252,7 @@ struct CaptureState {
     }
     if (batch.last) batch.mark = end_mark(batch.mark);
     batch.store.marks.push_back(stored(batch.mark));
+    for (auto& mark_gone : std::exchange(to_erase, {})) batch.store.marks.push_back(std::move(mark_gone));
     if (batch.mark.state == MarkState::quarantined) {
       env->log(LogLevel::warn,
                "capture.file_set_aside file=" + log_value(mark.file.name) + " reason=" + log_value(batch.mark.detail));

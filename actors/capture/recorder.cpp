@@ -49,7 +49,8 @@ Status check_camera(const RecordedCamera& camera) {
 Status check_start(const RecordingStart& start) {
   for (const std::string* name : {&start.robot, &start.task_name, &start.world, &start.engine})
     DROVER_TRY(check_name(*name, "start"));
-  if (start.start_unix_ns < 0) return bad("start", "start_unix_ns is negative");
+  if (start.start_unix_ns < 0 || start.start_unix_ns > INT64_MAX / 2)
+    return bad("start", "start_unix_ns is out of range");
   if (start.joints.empty() || start.joints.size() > joints_max) return bad("joints", "there must be 1 to 64");
   if (start.cameras.size() > cameras_max) return bad("cameras", "there are more than 16");
   std::set<std::string_view> names;

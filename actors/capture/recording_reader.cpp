@@ -73,7 +73,9 @@ class Reading {
   bool give_joints(const mcap::Message& message, bool target);
   bool give_image(const Channel& channel, const mcap::Message& message);
   void flush_joints();
+  // -1: no time of this episode.
   double time_s(const mcap::Message& message) const {
+    if (message.publish_time_ns > INT64_MAX) return -1;
     const auto t = static_cast<double>(static_cast<int64_t>(message.publish_time_ns) - start_.start_unix_ns) / 1e9;
     return std::isfinite(t) && t >= 0 && t <= time_max_s ? t : -1;
   }

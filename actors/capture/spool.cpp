@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "actors/capture/text.hpp"
 
@@ -228,6 +229,32 @@ void Spool::commit(const SpoolMark& mark) {
     resting_[mark.file.name] = polls_ + (uint64_t{1} << std::min<uint32_t>(mark.attempts, 10));
   else
     resting_.erase(mark.file.name);
+}
+
+std::vector<SpoolMark> Spool::forget_gone() {
+  std::vector<SpoolMark> gone;
+  // In one go of many, not one at each look.
+  if (!config_.remove_done || marks_.size() < 2 * config_.marks_kept) return gone;
+  std::set<std::string_view> here;
+  for (const SpoolMark& mark : settled_) here.insert(mark.file.name);
+  for (const auto& [key, mark] : marks_)
+    if (mark.state == MarkState::done && !seen_.contains(mark.file.name) && !here.contains(mark.file.name))
+      gone.push_back(mark);
+  std::sort(gone.begin(), gone.end(), [](const SpoolMark& a, const SpoolMark& b) {
+    return std::pair(a.file.mtime_ns, a.file.name) < std::pair(b.file.mtime_ns, b.file.name);
+  });
+  gone.resize(gone.size() > config_.marks_kept ? gone.size() - config_.marks_kept : 0);
+  for (const SpoolMark& mark : gone) {
+    const std::string key = mark_key(mark);
+    marks_.erase(key);
+    const auto [begin, end] = keys_.equal_range(mark.file.name);
+    for (auto it = begin; it != end; ++it)
+      if (it->second == key) {
+        keys_.erase(it);
+        break;
+      }
+  }
+  return gone;
 }
 
 bool Spool::forgive(std::string_view name) {

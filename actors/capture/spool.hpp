@@ -42,6 +42,7 @@ struct SpoolConfig {
   // For a folder of the product's own: a file is deleted once its episodes are stored durably, and one that was set
   // aside (quarantined, duplicate) gets set_aside_suffix. Off for folders of others: nothing there is ever touched.
   bool remove_done = false;
+  size_t marks_kept = 1024;  // with remove_done: marks of files that are gone; 1 or more
 };
 
 struct FileStat {
@@ -109,6 +110,9 @@ class Spool {
 
   // Marks of the files of the last look that are settled: what remove_done has to tidy up after a crash.
   const std::vector<SpoolMark>& settled() const noexcept { return settled_; }
+  // With remove_done: forgets the oldest marks of files that are done and gone, so that a robot that records for years
+  // does not carry them all; at most marks_kept stay. Gives what it forgot, for the store to erase. Call after poll().
+  std::vector<SpoolMark> forget_gone();
   std::vector<SpoolMark> marks() const;  // by key
   size_t waiting_count() const;          // files that are ready or still settling
   uint64_t polls() const noexcept { return polls_; }

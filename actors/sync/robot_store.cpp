@@ -80,7 +80,13 @@ Result<StoredCapture> RobotStore::store(const StoreCapture& capture, int64_t now
       (void)stored;
     }
     DROVER_ASSIGN(const auto range, journal_.append_in(txn, views_of(capture.records)));
-    for (const SourceMark& mark : capture.marks) DROVER_TRY(marks_.set_in(txn, mark.key, mark.value));
+    for (const SourceMark& mark : capture.marks) {
+      if (mark.value.empty()) {
+        DROVER_TRY(marks_.erase_in(txn, mark.key));
+      } else {
+        DROVER_TRY(marks_.set_in(txn, mark.key, mark.value));
+      }
+    }
     return StoredCapture{range.first_seq, range.last_seq};
   });
 }

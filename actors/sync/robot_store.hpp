@@ -41,7 +41,7 @@ struct NewChunk {
 // Opaque to the store: lets a source remember how far it got in the same transaction as what it produced.
 struct SourceMark {
   std::string key;
-  std::string value;
+  std::string value;  // empty, when stored: the mark is erased
 };
 
 // Stores all of it in one transaction, or nothing. Reply: Result<StoredCapture>.

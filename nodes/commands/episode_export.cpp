@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "actors/capture/recording_reader.hpp"
@@ -9,6 +10,7 @@
 #include "nodes/commands/command.hpp"
 #include "nodes/commands/episode_files.hpp"
 #include "nodes/commands/table.hpp"
+#include "storage/mcap/reader.hpp"
 
 namespace drover::nodes {
 namespace {
@@ -186,6 +188,61 @@ Status export_files(const AccessOptions& access, const ExportOptions& options) {
   return fail(Errc::not_found, options.episode, options.blob.empty() ? "has no files" : "has no such file");
 }
 
+// What `ros2 bag` wants beside an MCAP file (rosbag2 metadata, version 5).
+Result<std::string> bag_metadata(const Bytes& file, const std::string& file_name) {
+  DROVER_ASSIGN(const mcap::Summary summary, mcap::read_summary(*mcap::memory_source(file)));
+  if (!summary.statistics) return fail(Errc::not_found, file_name, "has no statistics");
+  const mcap::Statistics& s = *summary.statistics;
+  const std::map<uint16_t, uint64_t> counts(s.channel_message_counts.begin(), s.channel_message_counts.end());
+  const auto quoted = [](const std::string& text) { return Json(text).dump(); };  // JSON text is YAML text
+  const std::string span =
+      fmt::format("{{nanoseconds: {}}}\n  starting_time: {{nanoseconds_since_epoch: {}}}\n  message_count: {}\n",
+                  s.message_end_time_ns - s.message_start_time_ns, s.message_start_time_ns, s.message_count);
+  std::string out = "rosbag2_bagfile_information:\n  version: 5\n  storage_identifier: mcap\n  duration: " + span +
+                    "  topics_with_message_count:\n";
+  for (const auto& [id, channel] : summary.channels) {
+    const auto schema = summary.schemas.find(channel.schema_id);
+    std::string qos;
+    for (const auto& [key, value] : channel.metadata)
+      if (key == "offered_qos_profiles") qos = value;
+    out += fmt::format(
+        "    - topic_metadata: {{name: {}, type: {}, serialization_format: {}, offered_qos_profiles: {}}}\n"
+        "      message_count: {}\n",
+        quoted(channel.topic), quoted(schema == summary.schemas.end() ? "" : schema->second.name),
+        quoted(channel.message_encoding), quoted(qos), counts.contains(id) ? counts.at(id) : 0);
+  }
+  out += fmt::format("  compression_format: \"\"\n  compression_mode: \"\"\n  relative_file_paths: [{}]\n  files:\n",
+                     quoted(file_name));
+  return out + fmt::format(
+                   "    - path: {}\n      starting_time: {{nanoseconds_since_epoch: {}}}\n"
+                   "      duration: {{nanoseconds: {}}}\n      message_count: {}\n",
+                   quoted(file_name), s.message_start_time_ns, s.message_end_time_ns - s.message_start_time_ns,
+                   s.message_count);
+}
+
+// A folder as `ros2 bag record` leaves one.
+Status export_bag(const AccessOptions& access, const ExportOptions& options) {
+  DROVER_ASSIGN(const auto source, open_source(access));
+  DROVER_ASSIGN(const Episode episode, find_episode(*source, options.robot, options.episode));
+  const auto blob = std::find_if(episode.blobs.begin(), episode.blobs.end(), is_mcap);
+  if (blob == episode.blobs.end()) return fail(Errc::not_found, options.episode, "has no MCAP file");
+  DROVER_ASSIGN(const Bytes content, read_blob(*source->chunks_env(), *blob));
+  std::error_code error;
+  const fs::path out = options.out;
+  const fs::path folder = fs::is_directory(out, error) ? out / safe_name(options.episode) : out;
+  fs::create_directories(folder, error);
+  if (error) return fail(Errc::io, folder.string(), error.message());
+  const std::string file_name = safe_name(options.episode) + "_0.mcap";
+  DROVER_ASSIGN(const std::string metadata, bag_metadata(content, file_name));
+  NewFile file(folder / file_name), about(folder / "metadata.yaml");
+  DROVER_TRY(file.write(content.view()));
+  DROVER_TRY(file.finish());
+  DROVER_TRY(about.write(as_bytes(metadata)));
+  DROVER_TRY(about.finish());
+  tell(access, folder, content.size(), "a rosbag2 folder: ros2 bag info " + folder.string());
+  return {};
+}
+
 // A CSV log is its own CSV; a recording becomes one.
 Status export_csv(const AccessOptions& access, const ExportOptions& options) {
   bool log = false;
@@ -205,6 +262,9 @@ int export_episode(const AccessOptions& access, const ExportOptions& options) {
     case ExportFormat::native:
     case ExportFormat::mcap:
       done = export_files(access, options);
+      break;
+    case ExportFormat::rosbag2:
+      done = export_bag(access, options);
       break;
     case ExportFormat::csv:
       done = export_csv(access, options);

@@ -7,7 +7,7 @@
 
 namespace drover::nodes {
 
-enum class ExportFormat { native, mcap, csv, frames };
+enum class ExportFormat { native, mcap, rosbag2, csv, frames };
 
 struct ExportOptions {
   std::string robot;

@@ -185,17 +185,17 @@ int episodes_command(const Arguments& arguments) {
     one->add_option("ROBOT", out.robot, "its robot")->required();
     one->add_option("EPISODE", out.episode, "its id")->required();
   }
-  export_app->add_option("--out", out.out, "a folder, or a new file (frames: a new folder)")->capture_default_str();
-  const std::map<std::string, ExportFormat> formats{{"native", ExportFormat::native},
-                                                    {"raw", ExportFormat::native},
-                                                    {"mcap", ExportFormat::mcap},
-                                                    {"csv", ExportFormat::csv},
-                                                    {"frames", ExportFormat::frames}};
+  export_app->add_option("--out", out.out, "a folder, or a new file (frames, rosbag2: a new folder)")
+      ->capture_default_str();
+  const std::map<std::string, ExportFormat> formats{
+      {"native", ExportFormat::native},   {"raw", ExportFormat::native}, {"mcap", ExportFormat::mcap},
+      {"rosbag2", ExportFormat::rosbag2}, {"csv", ExportFormat::csv},    {"frames", ExportFormat::frames}};
   export_app
-      ->add_option("--format", out.format,
-                   "native: the files as they were captured (default); mcap: the MCAP file, for Foxglove, rerun and "
-                   "rosbag2; csv: joint samples of a recording as rows, or the CSV log; frames: the camera pictures as "
-                   "JPEG files with an index")
+      ->add_option(
+          "--format", out.format,
+          "native: the files as they were captured (default); mcap: the MCAP file, for Foxglove and rerun; rosbag2: "
+          "the same in a folder with metadata, for ros2 bag; csv: joint samples of a recording as rows, or the "
+          "CSV log; frames: the camera pictures as JPEG files with an index")
       ->transform(CLI::CheckedTransformer(formats, CLI::ignore_case));
   export_app->add_option("--blob", out.blob, "only the file of this name");
   if (const auto code = parse_arguments(app, arguments)) return *code;

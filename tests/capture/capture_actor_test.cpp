@@ -29,6 +29,10 @@ T must(Result<T> result) {
   return std::move(*result);
 }
 
+std::string name_of(uint64_t seed) {
+  return std::string(1, 'e').append(std::to_string(seed)).append(".mcap");
+}
+
 struct Robot {
   Robot() : sim(1), env(sim.environment("robot")) {
     fs::create_directories(recordings());
@@ -120,7 +124,7 @@ struct Robot {
 TEST_CASE("capture/actor: recordings become episodes with portable packs, and the files go") {
   Robot robot;
   for (uint64_t seed = 1; seed <= 3; ++seed)
-    robot.put("e" + std::to_string(seed) + ".mcap", sample_recording({.seed = seed, .duration_s = 1}));
+    robot.put(name_of(seed), sample_recording({.seed = seed, .duration_s = 1}));
   const CaptureFacts facts = robot.settle();
   CHECK(facts.episodes == 3);
   CHECK(facts.files_done == 3);
@@ -158,6 +162,23 @@ TEST_CASE("capture/actor: what was stored but not yet deleted is deleted by the 
   CHECK(robot.settle().episodes == 0);
   CHECK(robot.files().empty());
   CHECK(robot.journal().episodes.size() == 1);
+}
+
+TEST_CASE("capture/actor: marks of files that are gone do not pile up, here and in the store") {
+  Robot robot;
+  robot.config.spool.marks_kept = 3;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    robot.put(name_of(seed), sample_recording({.seed = seed, .duration_s = 0.2}));
+    robot.settle();
+  }
+  CHECK(robot.journal().episodes.size() == 20);
+  const auto marks = must(robot.store->marks("spool/"));
+  CHECK(marks.marks.size() >= 3);
+  CHECK(marks.marks.size() <= 7);
+  // The next life knows as much as it needs.
+  robot.stop();
+  robot.put("e20.mcap", sample_recording({.seed = 20, .duration_s = 0.2}));
+  CHECK(robot.settle().episodes == 0);
 }
 
 TEST_CASE("capture/actor: what holds nothing is set aside with its reason, and does not block the folder") {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "actors/capture/recording_json.hpp"
 #include "actors/capture/value.hpp"
 #include "actors/datapack/captured_facts.hpp"
 #include "storage/mcap/ros2.hpp"
@@ -228,6 +229,24 @@ TEST_CASE("capture/recording: it becomes a portable datapack") {
   CHECK(valued->pack.condition.drawer_friction == 7.5);
 }
 
+TEST_CASE("capture/recording: the examples of RECORDING.md read") {
+  const std::string page = read_file(source_dir() + "/actors/capture/RECORDING.md");
+  const size_t begin = page.find("```json\n") + 8;
+  const std::string block = page.substr(begin, page.find("```", begin) - begin);
+  std::vector<std::string> examples(1);
+  for (int depth = 0; const char c : block) {
+    examples.back() += c;
+    depth += c == '{' ? 1 : c == '}' ? -1 : 0;
+    if (depth == 0 && c == '}') examples.emplace_back();
+  }
+  REQUIRE(examples.size() == 6);  // the last is what stands behind the last brace
+  CHECK(recording_json::read_start(examples[0])->condition.numbers.at("drawer_friction_N") == 7.5);
+  CHECK(recording_json::read_end(examples[1])->state_hash == 0xfedcba9876543210);
+  CHECK(recording_json::read_skill(examples[2])->skill.end_s == 4.44);
+  CHECK(recording_json::read_event(examples[3])->kind == "vase_contact");
+  CHECK(recording_json::read_energy(examples[4], 1)->value.total.mechanical == 0.5);
+}
+
 TEST_CASE("capture/recording: stopped from outside is labelled so") {
   const Log log = read_log("e1.mcap", sample_recording({.complete = false}));
   const CapturedEpisode& e = log.episodes.at(0);
@@ -330,8 +349,8 @@ TEST_CASE("capture/recording: messages of any content inside sound chunks never 
         for (int k = 0; k < 2 && !data.empty(); ++k)
           data[random_below(state, data.size())] = static_cast<char>(random_below(state, 256));
       if (random_below(state, 5) == 0) data.resize(random_below(state, data.size() + 1));
-      REQUIRE(writer->write(
-          mcap::Message{m->channel_id, m->sequence, m->log_time_ns, m->publish_time_ns, Bytes::copy_of(data)}));
+      const uint64_t time_ns = random_below(state, 10) == 0 ? state : m->publish_time_ns;
+      REQUIRE(writer->write(mcap::Message{m->channel_id, m->sequence, m->log_time_ns, time_ns, Bytes::copy_of(data)}));
     }
     REQUIRE(writer->close());
     auto source = open_anyhow(sink.content());

@@ -72,6 +72,13 @@ TEST_CASE("nodes/episodes: a recording is shown with its skills and energy, and 
   CHECK(read_text(dir.file("a.mcap")) == recording);
   CHECK(drover_run("episodes export robot-1 " + where + " --format mcap --out " + dir.file("a.mcap")).code == 1);
 
+  CHECK(drover_run("episodes export robot-1 " + where + " --format rosbag2 --out " + dir.file("bag")).code == 0);
+  CHECK(read_text(dir.file("bag/" + id + "_0.mcap")) == recording);
+  const std::string metadata = read_text(dir.file("bag/metadata.yaml"));
+  for (const char* text : {"version: 5", "storage_identifier: mcap", "name: \"/joint_states\"",
+                           "sensor_msgs/msg/JointState", "nanoseconds_since_epoch: 1750000000123456789"})
+    CHECK_MESSAGE(metadata.find(text) != std::string::npos, text);
+
   const Ran rows = drover_run("episodes export robot-1 " + where + " --format csv --json --out " + dir.file("a.csv"));
   CHECK(rows.code == 0);
   CHECK(json::parse(rows.text)["rows"] == told.joints.size());
