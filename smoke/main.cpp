@@ -174,7 +174,10 @@ class Run {
                   : "3 robots and a coordinator on the logs in " + options_.logs;
     bodies_ = plan_bodies(options_.configs, options_.seed, options_.world_episodes);
     if (!bodies_.empty()) source_ += "; two of the robots act in a simulated world";
-    runs_ = std::async(std::launch::async, run_plainly, bodies_);
+    auto account = bodies_;
+    if (breaks("physics"))  // other conditions give other physics
+      for (BodyPlan& body : account) body.set = body.set == "hard" ? "nominal" : "hard";
+    runs_ = std::async(std::launch::async, run_plainly, account);
     return {};
   }
 
@@ -193,10 +196,15 @@ class Run {
     central_store_ = fleet.central_store();
   }
 
-  // For tests only: proves that a broken promise is noticed. DROVER_SMOKE_BREAK=drop loses one applied datapack.
+  // For tests only: proves that a broken promise is noticed. DROVER_SMOKE_BREAK=drop loses one applied datapack,
+  // physics compares the episodes with those of other conditions.
+  static bool breaks(const std::string& how) {
+    const char* wanted = std::getenv("DROVER_SMOKE_BREAK");
+    return wanted != nullptr && how == wanted;
+  }
+
   void break_on_purpose() {
-    const char* how = std::getenv("DROVER_SMOKE_BREAK");
-    if (how == nullptr || std::string(how) != "drop") return;
+    if (!breaks("drop")) return;
     std::fprintf(stderr, "drover smoke: DROVER_SMOKE_BREAK=drop: erasing one datapack before the checks\n");
     if (const Status dropped = drop_one_pack(central_store_); !dropped) complain(dropped.error(), nodes::exit_failed);
   }

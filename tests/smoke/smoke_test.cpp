@@ -139,6 +139,16 @@ TEST_CASE("smoke: a lost datapack is noticed and is exit code 1") {
   CHECK((*audit)["held"] == false);
 }
 
+TEST_CASE("smoke: physics that is not that of its seed is noticed") {
+  const Folder folder;
+  const Outcome other = run(folder, "--episodes 1 --world-episodes 1 --json", "DROVER_SMOKE_BREAK=physics");
+  CHECK(other.code == 1);
+  REQUIRE(other.json.is_object());
+  const auto* physics = invariant(other.json, "physics episodes equal an independent run of their seeds");
+  REQUIRE(physics != nullptr);
+  CHECK((*physics)["held"] == false);
+}
+
 TEST_CASE("smoke: a run that cannot drain in time says what is missing and is exit code 1") {
   const Folder folder;
   const Outcome late = run(folder, "--episodes 4 --world-episodes 1 --deadline 0.02 --json");
