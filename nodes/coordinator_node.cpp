@@ -78,7 +78,7 @@ std::vector<runtime::Child> children_of(const CoordinatorNodeOptions& options,
   if (!options.config.semantics.configs_dir.empty())
     children.push_back(
         runtime::worker_child("semantics", [options, store](runtime::Environment& env) -> Result<caf::actor> {
-          return semantics::spawn_semantics(env, semantics_config(options), store);
+          return semantics::spawn_semantics(env, semantics_config(options), store, env.ref("centre"));
         }));
   return children;
 }

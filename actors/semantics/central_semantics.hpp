@@ -41,6 +41,8 @@ class CentralSemantics {
 
   // One bounded piece of every stream. Nothing is lost or taken twice when it fails. Errors: those of store and file.
   Result<CentralProgress> step(sync::CentralStore& store);
+  // Where its records go.
+  sync::StreamId own_stream() const { return {options_.stream, own_incarnation_}; }
   // The documents as they stand. Evidence counts go into them, and the state is saved with that.
   Result<std::map<std::string, Bytes>> documents();
   const Stage2Pipeline& pipeline() const { return *pipeline_; }

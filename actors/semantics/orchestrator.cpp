@@ -229,7 +229,9 @@ TrainingFocus Orchestrator::propose_training_focus(const SkillTable& skills, con
   } else if (fleet.mpl_growth >= 0.05 && fleet.episodes < 15000) {
     out.phase = CurriculumStage::frontier;
     out.tier_shares = {0, 0.4, 0.6};
-    out.why.push_back(fmt::format("output still grows by {:.1f} % per thousand episodes", 100 * fleet.mpl_growth));
+    out.why.push_back(fleet.mpl_growth >= 1 ? std::string("that output has stopped growing is not shown yet")
+                                            : fmt::format("output still grows by {:.1f} % per thousand episodes",
+                                                          100 * fleet.mpl_growth));
   } else {
     out.phase = CurriculumStage::fine_tuning;
     out.tier_shares = {0.1, 0.4, 0.5};

@@ -113,13 +113,14 @@ void tell(const json& chain, size_t depth, std::string& out) {
                            s["confidence"].dump(), s["rationale"].get<std::string>()));
   const json& evidence = chain.contains("evidence") ? chain["evidence"] : s.contains("evidence") ? s["evidence"] : none;
   if (evidence.contains("count")) {
-    out.append(fmt::format("{}  seen {} times\n", indent, evidence["count"].dump()));
+    out.append(
+        fmt::format("{}  seen {} {}\n", indent, evidence["count"].dump(), evidence["count"] == 1 ? "time" : "times"));
     for (const char* part : {"first", "last"})
       for (const json& ref : evidence[part])
-        out.append(fmt::format("{}    {} episode {} segment {} from {} s to {} s\n", indent, part,
+        out.append(fmt::format("{}    {} episode {} segment {} from {:.2f} s to {:.2f} s\n", indent, part,
                                ref["episode"].get<std::string>(),
                                ref["segment"].get<std::string>().empty() ? "-" : ref["segment"].get<std::string>(),
-                               ref["start_s"].dump(), ref["end_s"].dump()));
+                               ref["start_s"].get<double>(), ref["end_s"].get<double>()));
   }
   if (chain.contains("because"))
     for (const json& step : chain["because"]) tell(step, depth + 1, out);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "actors/semantics/concepts.hpp"
 #include "actors/semantics/json_text.hpp"
@@ -13,6 +14,7 @@ namespace {
 constexpr size_t rolling_episodes = 100;
 constexpr uint64_t novel_below = 2;  // a pair seen less often before is new
 constexpr uint64_t expected_min = 20;
+constexpr uint64_t output_block = 1000;
 constexpr size_t rounds_max = 3;  // an object, what hangs on it, and what hangs on that
 
 }  // namespace
@@ -99,6 +101,17 @@ void Stage2Pipeline::count(const EpisodeFacts& facts, const Enriched& enriched) 
     sum += facts.energy_Wh;
     ++n;
   }
+}
+
+void Stage2Pipeline::count_output(double mpl) {
+  if (!std::isfinite(mpl)) return;
+  output_.sum += mpl;
+  if (++output_.count < output_block) return;
+  output_.before_mean = output_.last_mean;
+  output_.last_mean = output_.sum / static_cast<double>(output_.count);
+  ++output_.blocks;
+  output_.sum = 0;
+  output_.count = 0;
 }
 
 void Stage2Pipeline::remember(const EpisodeFacts& facts, uint32_t bits, const Enriched& enriched, bool outcome_known) {
@@ -214,6 +227,7 @@ CommitResult Stage2Pipeline::commit(Analysis analysis, int64_t time_unix_ns) {
                                   [](const ActionFact& a) { return a.outcome == Outcome::failure; });
   const uint32_t bits = correlated_bits(out.enriched.tags, found, failed);
   if (analysis.outcome) correlator_.observe(facts.pack_id, bits, *analysis.outcome);
+  if (analysis.outcome) count_output(analysis.outcome->mpl);
   remember(facts, bits, out.enriched, analysis.outcome.has_value());
 
   const uint64_t n = metrics_.episodes;
@@ -243,6 +257,7 @@ Result<std::vector<Decision>> Stage2Pipeline::on_outcome(std::string_view pack_i
   const Waiting waiting = std::move(at->second);
   waiting_.erase(at);
   correlator_.observe(pack_id, waiting.bits, outcome);
+  count_output(outcome.mpl);
   std::vector<Decision> out;
   if (!real || !(outcome.damage > 0)) return out;
   // Ground truth: what really was damaged is at risk, whatever anybody else believes.
@@ -307,6 +322,8 @@ TrainingFocus Stage2Pipeline::focus() const {
   uint64_t attempts = 0, failures = 0;
   for (const auto& [key, skill] : update_.skills()) attempts += skill.attempts, failures += skill.failures;
   if (attempts > 0) fleet.affordance_success = 1 - static_cast<double>(failures) / static_cast<double>(attempts);
+  // Until two blocks are full nobody knows that output has stopped growing.
+  fleet.mpl_growth = output_.blocks < 2 || !(output_.before_mean > 0) ? 1 : output_.last_mean / output_.before_mean - 1;
   for (size_t i = 0; i < tag_kind_count; ++i)
     fleet.tag_counts[std::string(tag_kind_name(static_cast<TagKind>(i)))] = metrics_.episodes_with[i];
   for (const auto& [mark, n] : mark_counts_) fleet.tag_counts[mark] = n;

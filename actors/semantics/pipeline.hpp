@@ -137,6 +137,7 @@ class Stage2Pipeline {
   std::vector<std::string> novel_pairs(const EpisodeFacts& facts);
   double expected_Wh(const EpisodeFacts& facts) const;
   void count(const EpisodeFacts& facts, const Enriched& enriched);
+  void count_output(double mpl);
   void remember(const EpisodeFacts& facts, uint32_t bits, const Enriched& enriched, bool outcome_known);
   void decide(InvariantFindings findings, bool now, std::vector<Decision>& out);
   void queue_retroactive(const std::vector<Decision>& decisions);
@@ -160,6 +161,14 @@ class Stage2Pipeline {
   std::map<Family, std::pair<double, uint64_t>> family_Wh_;  // of measured successes
   std::deque<uint8_t> last_failed_;                          // of the last 100 episodes
   std::map<std::string, uint64_t> mark_counts_;
+  struct Output {  // of episodes with a known outcome, by blocks of a thousand
+    double sum = 0;
+    uint64_t count = 0;
+    double last_mean = 0;    // of the last full block
+    double before_mean = 0;  // of the one before
+    uint64_t blocks = 0;
+  };
+  Output output_;
   std::map<std::string, Waiting, std::less<>> waiting_;  // for their outcome, by pack id
   std::deque<std::string> waiting_order_;
   std::deque<Known> known_;

@@ -51,6 +51,8 @@ void Stage2Pipeline::write_state(JsonText& out) const {
                            metrics_.retroactive_records, metrics_.forgotten_outcomes, resilience_.failures(),
                            resilience_.recovered(), resilience_.value(), known_base_})
     out.value(n);
+  out.end_array().key("output").begin_array().value(output_.sum).value(output_.count).value(output_.last_mean);
+  out.value(output_.before_mean).value(output_.blocks);
   out.end_array().key("episodes_with").begin_array();
   for (const uint64_t n : metrics_.episodes_with) out.value(n);
   out.end_array().key("pairs").begin_array();
@@ -118,6 +120,12 @@ Status Stage2Pipeline::read_state(const Node& root) {
   known_base_ = counts[9];
   std::copy(with.begin(), with.end(), metrics_.episodes_with.begin());
   for (const uint64_t f : failed) last_failed_.push_back(f != 0 ? 1 : 0);
+  DROVER_ASSIGN(const Node* output, get_list(root, "output"));
+  if (!is_pair(*output, 5) || !(*output)[0].is_number() || !(*output)[1].is_number_unsigned() ||
+      !(*output)[2].is_number() || !(*output)[3].is_number() || !(*output)[4].is_number_unsigned())
+    return bad_state("output", "must hold [sum, count, mean, mean, blocks]");
+  output_ = {(*output)[0].get<double>(), (*output)[1].get<uint64_t>(), (*output)[2].get<double>(),
+             (*output)[3].get<double>(), (*output)[4].get<uint64_t>()};
   DROVER_ASSIGN(const Node* pairs, get_list(root, "pairs"));
   for (const Node& p : *pairs) {
     if (!is_pair(p, 3) || !p[0].is_string() || !p[1].is_string() || !p[2].is_number_unsigned())

@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "actors/semantics/central_publish.hpp"
+#include "actors/sync/store_messages.hpp"
 
 namespace drover::semantics {
 namespace {
@@ -33,6 +34,7 @@ struct SemanticsState {
   runtime::Environment* env = nullptr;
   SemanticsActorConfig config;
   std::shared_ptr<sync::CentralStore> store;
+  runtime::Ref centre;
   std::unique_ptr<CentralSemantics> semantics;
   bool failing = false;      // said already
   bool unpublished = false;  // knowledge changed since the last version
@@ -55,6 +57,7 @@ struct SemanticsState {
     unpublished = unpublished || done.changed;
     if (done.datapacks > 0)
       env->log(LogLevel::info, fmt::format("semantics.learnt datapacks={} records={}", done.datapacks, done.records));
+    if (done.records > 0) centre.send(self, sync::InboxGrew{{semantics->own_stream()}});
     tell_alerts();
     const int64_t now = env->unix_ns();
     const bool due = now - published_unix_ns >= static_cast<int64_t>(config.publish_ms) * 1'000'000;
@@ -89,12 +92,13 @@ struct SemanticsState {
 };
 
 caf::behavior semantics_actor(SemanticsActor* self, runtime::Environment* env, SemanticsActorConfig config,
-                              std::shared_ptr<sync::CentralStore> store) {
+                              std::shared_ptr<sync::CentralStore> store, runtime::Ref centre) {
   SemanticsState& s = self->state;
   s.self = self;
   s.env = env;
   s.config = std::move(config);
   s.store = std::move(store);
+  s.centre = std::move(centre);
   self->send(self, SemanticsTick{});
   return {[&s](const SemanticsTick&) { s.tick(); }};
 }
@@ -102,8 +106,8 @@ caf::behavior semantics_actor(SemanticsActor* self, runtime::Environment* env, S
 }  // namespace
 
 caf::actor spawn_semantics(runtime::Environment& env, SemanticsActorConfig config,
-                           std::shared_ptr<sync::CentralStore> store) {
-  return env.spawn_blocking(semantics_actor, &env, std::move(config), std::move(store));
+                           std::shared_ptr<sync::CentralStore> store, runtime::Ref centre) {
+  return env.spawn_blocking(semantics_actor, &env, std::move(config), std::move(store), std::move(centre));
 }
 
 }  // namespace drover::semantics

@@ -1,6 +1,7 @@
 // The semantics actor of a coordinator: learns from what robots have sent and publishes what changed.
 //
-// In:    nothing but its own ticks. Out: log events semantics.learnt, semantics.published, semantics.alert,
+// In:    nothing but its own ticks. Out: InboxGrew to the centre; log events semantics.learnt, semantics.published,
+// semantics.alert,
 //        semantics.failed.
 // Rules: one bounded step at a time; when the streams are read to their ends it looks again after period_ms. Knowledge
 //        that changed is published at most every publish_ms, and only with a key. Advisory: when it fails it says so
@@ -25,7 +26,8 @@ struct SemanticsActorConfig {
   std::optional<Ed25519KeyPair> key;  // none: nothing is published
 };
 
+// `centre` is told (InboxGrew) when records were appended; may resolve to nothing.
 caf::actor spawn_semantics(runtime::Environment& env, SemanticsActorConfig config,
-                           std::shared_ptr<sync::CentralStore> store);
+                           std::shared_ptr<sync::CentralStore> store, runtime::Ref centre = {});
 
 }  // namespace drover::semantics

@@ -1,11 +1,13 @@
 // The pipeline behind a coordinator's store: each datapack is learnt from once, whatever crashes.
 #include <algorithm>
+#include <caf/event_based_actor.hpp>
 #include <filesystem>
 #include <fstream>
 
 #include "actors/runtime/simulation.hpp"
 #include "actors/semantics/central_publish.hpp"
 #include "actors/semantics/semantics_actor.hpp"
+#include "actors/sync/store_messages.hpp"
 #include "tests/semantics/centre.hpp"
 
 namespace drover::semantics {
@@ -110,7 +112,17 @@ TEST_CASE("semantics/actor: a coordinator learns while robots send, and publishe
   config.central.folder = centre.folder / "semantics";
   config.central.configs = test::config_path("");
   config.key = must(generate_ed25519());
-  const caf::actor actor = spawn_semantics(sim.environment(), config, centre.store);
+  runtime::Environment& env = sim.environment();
+  struct Told {
+    std::vector<sync::StreamId> streams;
+  } told;
+  const caf::actor listener = env.spawn(
+      [&told](caf::event_based_actor*, int) -> caf::behavior {
+        return {[&told](const sync::InboxGrew& grew) { told.streams = grew.streams; }};
+      },
+      0);
+  env.directory().bind("centre", listener);
+  const caf::actor actor = spawn_semantics(env, config, centre.store, env.ref("centre"));
   sim.run_for(5000);
   CHECK(must(centre.store->knowledge()).version == 0);  // nothing was learnt yet
   centre.send("robot-a", 0, 60);
@@ -125,6 +137,8 @@ TEST_CASE("semantics/actor: a coordinator learns while robots send, and publishe
   CHECK(must(centre.store->knowledge()).version == first.version);  // nothing new, nothing published
   CHECK(sim.log_count("semantics.failed") == 0);
   CHECK(sim.log_count("semantics.learnt") >= 1);
+  CHECK(told.streams == std::vector<sync::StreamId>{{"semantics", 1}});
+  caf::anon_send_exit(listener, caf::exit_reason::kill);
   caf::anon_send_exit(actor, caf::exit_reason::kill);
   sim.drain();
 }
