@@ -24,6 +24,7 @@ constexpr std::array commands{
     Command{"knowledge", "Operate", "Publish signed documents to the fleet", knowledge_command},
     Command{"ontology", "Operate", "Learn from what robots sent, show it and explain why", ontology_command},
     Command{"packs", "Operate", "Show, query, count, import and export datapacks", packs_command},
+    Command{"sima", "Try and test", "Make rollouts from templates; find segments in recordings and logs", sima_command},
     Command{"smoke", "Try and test", "Run a whole fleet in one process and report", nullptr},
     Command{"stress", "Try and test", "Run simulated and real faults against the fleet", nullptr},
 };

@@ -9,6 +9,7 @@
 #include "actors/capture/clock.hpp"
 #include "actors/capture/csv.hpp"
 #include "actors/capture/number.hpp"
+#include "actors/semantics/sense_frame.hpp"
 
 namespace drover::semantics {
 namespace {
@@ -206,12 +207,101 @@ Result<Rollout> LogReader::run() {
   return std::move(rollout_);
 }
 
+// Joints and senses come as messages of their own; a frame is made at each sense, with the joints seen last.
+class RecordingFrames final : public capture::RecordingVisitor {
+ public:
+  void start(const capture::RecordingStart& start) override {
+    rollout.robot = start.robot;
+    rollout.task_name = start.task_name;
+    rollout.world = start.world;
+    rollout.source = start.engine == "real" ? RolloutSource::real_log : RolloutSource::physics;
+    rollout.signals = signals_all & ~uint32_t{signal_alarms};
+    if (start.control_period_s > 0) rollout.rate_hz = 1 / start.control_period_s;
+    for (const capture::RecordedJoint& joint : start.joints)
+      (joint.sliding ? fingers_ : arm_).push_back(joint_index_++);
+    rollout.joint_count = static_cast<uint32_t>(std::min(arm_.size(), joints_max));
+    rollout.id = start.task_name + "-" + start.condition.set + "-" + std::to_string(start.condition.seed);
+  }
+
+  void joints(double, const capture::JointSample& sample) override {
+    const auto value = [](std::span<const double> values, size_t i) { return i < values.size() ? values[i] : 0.0; };
+    double power_W = 0;
+    for (size_t i = 0; i < rollout.joint_count; ++i) {
+      const double speed = value(sample.velocity, arm_[i]), torque = value(sample.effort, arm_[i]);
+      frame.joint_rad[i] = static_cast<float>(value(sample.position, arm_[i]));
+      frame.joint_rad_per_s[i] = static_cast<float>(speed);
+      frame.joint_Nm[i] = static_cast<float>(torque);
+      power_W += std::abs(speed * torque);
+    }
+    if (!fingers_.empty()) {
+      frame.gripper_m = static_cast<float>(2 * value(sample.position, fingers_[0]));
+      frame.gripper_N = static_cast<float>(std::abs(value(sample.effort, fingers_[0])));
+      power_W += std::abs(value(sample.velocity, fingers_[0]) * value(sample.effort, fingers_[0]));
+    }
+    frame.power_W = static_cast<float>(power_W);
+  }
+  void sense(double time_s, const capture::RecordedSense& sense) override {
+    if (!rollout.frames.empty() && !(time_s > rollout.frames.back().time_s)) return;
+    if (rollout.frames.empty()) describe(sense);
+    frame.time_s = time_s;
+    for (size_t k = 0; k < 3; ++k) {
+      frame.tool_m[k] = static_cast<float>(sense.tool.position_m[k]);
+      frame.force_N[k] = static_cast<float>(sense.tool_force_N[k]);
+    }
+    for (size_t k = 0; k < 4; ++k) frame.tool_quaternion[k] = static_cast<float>(sense.tool.rotation[k]);
+    for (const capture::RecordedSight& sight : sense.sights)
+      for (size_t i = 0; i < rollout.objects.size(); ++i) {
+        if (rollout.objects[i].name != sight.name) continue;
+        ObjectState& state = frame.objects[i];
+        for (size_t k = 0; k < 3; ++k) state.position_m[k] = static_cast<float>(sight.position_m[k]);
+        state.tilt_rad = static_cast<float>(sight.tilt_rad);
+        state.extension_m = static_cast<float>(sight.extension_m);
+        state.visible = sight.visible ? 1 : 0;
+      }
+    open_m = std::max(open_m, static_cast<double>(frame.gripper_m));
+    frame.contacts = sensed_contacts(frame, rollout.objects.size(), std::min(open_m, open_m_max));
+    rollout.frames.push_back(frame);
+  }
+
+  void end(const capture::RecordingEnd& end) override {
+    rollout.outcome = end.outcome == "recovered" ? "success" : end.outcome;
+  }
+
+  Rollout rollout;
+
+ private:
+  static constexpr double open_m_max = 0.08;  // a hand that shakes at first is no wider
+
+  void describe(const capture::RecordedSense& sense) {
+    for (const capture::RecordedSight& sight : sense.sights) {
+      if (rollout.objects.size() == objects_max) break;
+      ObjectInfo info;
+      info.name = std::string(sight.name);
+      info.slides = info.name == "handle";
+      info.category = info.slides ? "drawer" : info.name;
+      info.geometry = std::string(sight.kind);
+      rollout.objects.push_back(std::move(info));
+    }
+  }
+
+  RolloutFrame frame;
+  std::vector<size_t> arm_, fingers_;
+  size_t joint_index_ = 0;
+  double open_m = 0;
+};
+
 }  // namespace
 
 Result<Rollout> rollout_from_log(const capture::CapturedEpisode& episode, const capture::Mapping& mapping) {
   if (mapping.format != capture::LogFormat::csv)
     return fail(Errc::invalid_argument, episode.slice_name, "only CSV logs can be read as frames");
   return LogReader(episode, mapping).run();
+}
+
+Result<Rollout> rollout_from_recording(const std::shared_ptr<const mcap::Source>& file) {
+  RecordingFrames frames;
+  DROVER_TRY(capture::read_recording(file, frames));
+  return std::move(frames.rollout);
 }
 
 }  // namespace drover::semantics

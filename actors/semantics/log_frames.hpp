@@ -1,4 +1,4 @@
-// Logs as rollouts: the raw slice of a captured episode, read with its mapping, becomes frames. Pure.
+// Logs and recordings as rollouts: the raw slice of a captured episode, read with its mapping, becomes frames. Pure.
 //
 // What a log has is what the frames have: joint_{i}.position/.velocity/.moment/.torque, tcp.force_{i}, gripper.width,
 // supply power, and the events protective_stop and grip_lost as alarms. What it has not is missing from the signals; a
@@ -7,6 +7,7 @@
 
 #include "actors/capture/captured.hpp"
 #include "actors/capture/mapping.hpp"
+#include "actors/capture/recording_reader.hpp"
 #include "actors/semantics/rollout.hpp"
 #include "messages/result.hpp"
 
@@ -14,5 +15,9 @@ namespace drover::semantics {
 
 // Errors: invalid_argument (the episode's slice is no CSV), not_found (no clock column), and those of the CSV reader.
 Result<Rollout> rollout_from_log(const capture::CapturedEpisode& episode, const capture::Mapping& mapping);
+
+// A recording (actors/capture/RECORDING.md): its joints, senses and sights. A cut recording gives the frames before the
+// cut. Errors: those of read_recording; invalid_argument (more arm joints than a frame has).
+Result<Rollout> rollout_from_recording(const std::shared_ptr<const mcap::Source>& file);
 
 }  // namespace drover::semantics

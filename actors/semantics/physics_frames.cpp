@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "actors/semantics/sense_frame.hpp"
+
 namespace drover::semantics {
 using robot::operator-;
 
 namespace {
 
-constexpr double held_m_min = 0.003;  // fingers closed further than this hold nothing
-constexpr double press_N_min = 2.0;   // of the fingers
-constexpr double reach_m = 0.12;      // what is held or touched is within it
-constexpr double touch_N = 2.0;
 constexpr double moves_m_per_s = 0.005;  // a command slower than this stands ...
 constexpr double stands_s = 0.3;         // ... and for this long it is idle
 
@@ -57,24 +55,6 @@ void PhysicsFrames::begin(const robot::World& world) {
   sense(world);
 }
 
-uint16_t PhysicsFrames::contacts(const robot::Observation& now, RolloutFrame& frame) const {
-  double nearest_m = reach_m;
-  int nearest = -1;
-  for (size_t i = 0; i < rollout_.objects.size(); ++i) {
-    double sum = 0;
-    for (size_t k = 0; k < 3; ++k)
-      sum += std::pow(static_cast<double>(frame.objects[i].position_m[k] - frame.tool_m[k]), 2);
-    if (std::sqrt(sum) >= nearest_m) continue;
-    nearest_m = std::sqrt(sum);
-    nearest = static_cast<int>(i);
-  }
-  const bool holds = frame.gripper_m < 2 * info_.gripper_open_m * 0.97 && frame.gripper_m >= held_m_min &&
-                     frame.gripper_N >= press_N_min;
-  const bool touches = robot::norm(now.tool_force_N) > touch_N;
-  if (nearest >= 0 && (holds || touches)) return static_cast<uint16_t>(1u << nearest);
-  return touches ? contact_environment : 0;
-}
-
 void PhysicsFrames::sense(const robot::World& world) {
   const robot::Observation& now = world.observe();
   RolloutFrame& frame = rollout_.frames.emplace_back();
@@ -97,7 +77,7 @@ void PhysicsFrames::sense(const robot::World& world) {
     frame.objects[i] = {point(s.position_m), static_cast<float>(s.tilt_rad), static_cast<float>(s.extension_m),
                         s.visible ? 1u : 0u};
   }
-  frame.contacts = contacts(now, frame);
+  frame.contacts = sensed_contacts(frame, rollout_.objects.size(), 2 * info_.gripper_open_m);
 }
 
 void PhysicsFrames::take(const robot::Action& action, const robot::World& world) {

@@ -39,7 +39,6 @@ class PhysicsFrames {
   std::optional<Label> commanded(const robot::SkillSpan& span, const SpanCommands& c, size_t i) const;
   void find_stands();
   void sense(const robot::World& world);
-  uint16_t contacts(const robot::Observation& now, RolloutFrame& frame) const;
   std::vector<TruthSegment> truth(const robot::EpisodeResult& episode) const;
   void split(const robot::SkillSpan& span, const robot::EpisodeResult& episode, std::vector<TruthSegment>& out) const;
 

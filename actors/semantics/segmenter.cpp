@@ -76,6 +76,10 @@ class Segmenter::State {
   Reason anomaly_reason() const;
   void follow(const Moment& now);
   double extension(uint64_t index, uint64_t floor) const;
+  bool at_hand(Label label) const {
+    return label != Label::approach && label != Label::idle && !is_anomaly(label) &&
+           (label != Label::push || grip_.holds());
+  }
   bool stage(OpenFailure::Stage value) const { return assembly_.failure().stage == value; }
 
   SegmenterConfig config_;
@@ -141,6 +145,7 @@ void Segmenter::State::finish(std::vector<Segment>& out) {
   if (!assembly_.started()) assembly_.start_with(Label::idle, Label::idle, track_, track_.oldest());
   const Reason failed = is_anomaly(assembly_.label()) ? Reason::none : verdict(track_.at(track_.pushed() - 1));
   if (failed != Reason::none) assembly_.fail_open(failed, grip_.thing());
+  if (at_hand(assembly_.label())) assembly_.set_thing(grip_.thing());
   assembly_.finish(track_, out);
 }
 
@@ -464,8 +469,7 @@ void Segmenter::State::take(Label label, Label plain, const Moment& now, std::ve
   const uint64_t b = std::max(change.boundary, assembly_.start());
   change.hard = is_anomaly(label) || (b > track_.oldest() && track_.at(b).contacts != track_.at(b - 1).contacts);
   // What is held now or was held last is what the hand was busy with, but on its way to something and while it stands.
-  const bool at_hand = was != Label::approach && was != Label::idle && !is_anomaly(was);
-  change.thing = at_hand && (was != Label::push || grip_.holds()) ? grip_.thing() : no_object;
+  change.thing = at_hand(was) ? grip_.thing() : no_object;
   const bool alarmed = (now.alarms & (alarm_protective_stop | alarm_grip_lost)) != 0;
   if (is_anomaly(was)) {
     if (was == Label::slip && !alarmed && slip_.fell()) assembly_.name_failure(Reason::drop);

@@ -44,6 +44,7 @@ int knowledge_command(const Arguments& arguments);
 int ontology_command(const Arguments& arguments);
 int packs_command(const Arguments& arguments);
 int robot_command(const Arguments& arguments);
+int sima_command(const Arguments& arguments);
 
 // Becomes drover-<name>, found beside this executable, in ../libexec/drover, or in $DROVER_LIBEXEC. Returns only on
 // failure, with the exit code.
