@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "actors/semantics/json_text.hpp"
 
@@ -63,7 +64,8 @@ void add_action(const Datapack& pack, const SkillStep& step, const Vocabulary& v
   }
   ActionFact a;
   a.key = segment_key(facts.episode_id, static_cast<uint32_t>(facts.actions.size()));
-  a.label = *label;
+  // Standing still is no failure; what was under way when it stopped is.
+  a.label = *label == Label::idle && step.outcome == "failure" ? Label::transport : *label;
   a.object = object_in(name, vocabulary);
   if (!a.object && a.label != Label::idle) a.object = task_object;
   a.start_s = step.start_s;
@@ -88,6 +90,35 @@ void add_action(const Datapack& pack, const SkillStep& step, const Vocabulary& v
   facts.actions.push_back(std::move(a));
 }
 
+// "ur3_pick_place" is pick_place with a robot's name before it.
+Family family_of(std::string_view task, const Vocabulary& vocabulary) {
+  const std::string word = normal_word(task);
+  for (size_t from = 0; from < word.size();) {
+    if (const TermId id = vocabulary.find(TermKind::task, std::string_view(word).substr(from)))
+      return family_from(vocabulary.name(id)).value_or(Family::other);
+    const size_t next = word.find('_', from);
+    if (next == std::string::npos) break;
+    from = next + 1;
+  }
+  return Family::other;
+}
+
+// A robot that its controller stopped and that moves on afterwards was put right: a restart is the correction.
+void mark_restarts(EpisodeFacts& facts) {
+  std::optional<uint32_t> stopped;
+  for (size_t i = 0; i < facts.actions.size(); ++i) {
+    ActionFact& a = facts.actions[i];
+    if (a.outcome == Outcome::failure) {
+      const bool by_robot = a.reason == Reason::protective_stop || a.reason == Reason::grip_lost;
+      stopped = by_robot ? std::optional(static_cast<uint32_t>(i)) : std::nullopt;
+    } else if (stopped && a.label != Label::idle && a.outcome == Outcome::success) {
+      a.outcome = Outcome::recovered;
+      a.retry_of = *stopped;
+      stopped.reset();
+    }
+  }
+}
+
 double metric(const json& metrics, const char* name) {
   return metrics.is_object() && metrics.contains(name) && metrics[name].is_number() ? metrics[name].get<double>() : 0.0;
 }
@@ -102,11 +133,13 @@ Analysis analysis_of_datapack(const Datapack& pack, const Vocabulary& vocabulary
   f.robot = clean_text(pack.provenance.robot, 128);
   f.source = pack.attribution.source_type == SourceType::real ? Source::real_log : Source::sima2;
   f.has_power = pack.energy.total_Wh > 0;
-  if (const TermId task = vocabulary.find(TermKind::task, pack.task_name))
-    f.family = family_from(vocabulary.name(task)).value_or(Family::other);
-  const TermId task_object = object_in(pack.task_name, vocabulary);
+  f.family = family_of(pack.task_name, vocabulary);
+  // What nobody names is still something: counted as the unknown object until somebody does.
+  TermId task_object = object_in(pack.task_name, vocabulary);
+  if (!task_object) task_object = vocabulary.find(TermKind::object, "unknown_object");
   const size_t steps = std::min(pack.skill_trace.size(), actions_max);
   for (size_t i = 0; i < steps; ++i) add_action(pack, pack.skill_trace[i], vocabulary, task_object, f);
+  mark_restarts(f);
   for (const ActionFact& a : f.actions)
     if (a.object) f.scene.push_back(a.object);
   std::sort(f.scene.begin(), f.scene.end());

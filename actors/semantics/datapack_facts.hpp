@@ -9,6 +9,8 @@ namespace drover::semantics {
 
 // The skills of the trace become acts by their names, as the vocabulary resolves them; skills whose name is no action
 // are refused by name in the facts. Synthetic packs speak for co-agents, real ones for the real robots they are of.
+// Acts about nothing that is named are about unknown_object. A failed stop is a failure of what was under way, and the
+// first act after it that worked is a recovery by restart.
 // The outcome (success, damage, MPL) is what the pack states.
 Analysis analysis_of_datapack(const Datapack& pack, const Vocabulary& vocabulary);
 

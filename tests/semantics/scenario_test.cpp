@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "actors/runtime/rng.hpp"
+#include "actors/semantics/datapack_facts.hpp"
 #include "actors/semantics/quality.hpp"
 #include "actors/semantics/segmenter.hpp"
 #include "actors/semantics/sima_template.hpp"
@@ -630,6 +631,44 @@ TEST_CASE("semantics/facts: what is done to what is held is about that, until it
   std::vector<std::string> about;
   for (const ActionFact& a : facts.actions) about.emplace_back(test::vocabulary().name(a.object));
   CHECK(about == std::vector<std::string>{"", "plate", "plate", "rack", "plate", "plate", ""});
+}
+
+TEST_CASE("semantics/facts: a stored pack of a real robot tells of its protective stops and of what came after them") {
+  Datapack pack;
+  pack.pack_id = "dp-1";
+  pack.task_name = "ur3_pick_place";
+  pack.semantic_tags = {"error_event", "event:protective_stop"};
+  const auto step = [&](const char* name, const char* outcome) {
+    const double at = static_cast<double>(pack.skill_trace.size());
+    pack.skill_trace.push_back({100, at, at + 1, outcome, json{{"name", name}}.dump()});
+  };
+  step("DWELL", "success");
+  step("MOVE", "success");
+  step("STOPPED", "failure");
+  step("DWELL", "success");
+  step("MOVE", "success");
+  step("POLISH", "success");
+  const Analysis a = analysis_of_datapack(pack, test::vocabulary());
+  CHECK(a.facts.family == Family::pick_and_place);
+  CHECK(a.facts.source == Source::real_log);
+  REQUIRE(a.facts.actions.size() == 5);
+  CHECK(a.facts.refused_words == std::vector<std::string>{"POLISH"});
+  CHECK(a.facts.actions[2].label == Label::transport);
+  CHECK(a.facts.actions[2].reason == Reason::protective_stop);
+  CHECK(a.facts.actions[4].outcome == Outcome::recovered);
+  CHECK(a.facts.actions[4].retry_of == 2);
+  Stage2Pipeline p = test::pipeline();
+  for (int i = 0; i < 20; ++i) {
+    Analysis again = a;
+    again.facts.episode_id = again.facts.pack_id = fmt::format("dp-{}", i);
+    p.commit(std::move(again), 0);
+  }
+  p.settle(0);
+  const OntologyNode* stops = node(p, "fragility:unknown_object/protective_stop");
+  REQUIRE(stops != nullptr);
+  CHECK(stops->evidence.count() == 20);
+  CHECK(stops->source == Source::real_log);
+  CHECK(node(p, "recovery:unknown_object/protective_stop/restart") != nullptr);
 }
 
 }  // namespace drover::semantics
