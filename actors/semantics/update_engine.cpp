@@ -135,11 +135,16 @@ void UpdateEngine::observe_skill(const EpisodeFacts& facts, const ActionFact& a)
   const Key gate{Kind::gate, a.object, static_cast<uint8_t>(a.label), {}};
   Track& gated = tracks_[gate];
   ++gated.attempts;
+  gated.best = std::min(gated.best, facts.source);
   if (failed && !is_anomaly(a.label)) consider(gate, show(gate, facts, a));
   const Key risk{Kind::risk, a.object, 0, {}};
   Track& risky = tracks_[risk];
   ++risky.attempts;
-  if (failed && damaging(a.reason)) show(risk, facts, a);
+  risky.best = std::min(risky.best, facts.source);
+  if (failed && damaging(a.reason))
+    show(risk, facts, a);
+  else if (doubled(risky.attempts, config_.risk_attempts))  // that nothing happened has its evidence too
+    risky.fresh.add(facts.episode_id, a.key, a.start_s, a.end_s);
   consider(risk, risky);
 }
 
@@ -211,7 +216,9 @@ Proposal UpdateEngine::proposal_of(const Key& key, const Track& t, const Ontolog
   p.target = object;
   p.source = t.best;
   p.evidence = t.fresh;
-  const double n = static_cast<double>(t.count);
+  // A share rests on all attempts, a fact on the times that it was shown.
+  const bool share = key.kind == Kind::risk || key.kind == Kind::gate;
+  const double n = static_cast<double>(share ? t.attempts : t.count);
   p.confidence = std::round(n / (n + 1) * 100) / 100;
   switch (key.kind) {
     case Kind::object:

@@ -671,4 +671,24 @@ TEST_CASE("semantics/facts: a stored pack of a real robot tells of its protectiv
   CHECK(node(p, "recovery:unknown_object/protective_stop/restart") != nullptr);
 }
 
+TEST_CASE(
+    "semantics/ontology_updater: what real robots show of a risk is heard, also when it is that nothing happens") {
+  Stage2Pipeline p = test::pipeline();
+  const auto handle = [&](int from, int count, bool well) {
+    for (int i = from; i < from + count; ++i) {
+      const test::Act lift =
+          well ? test::act(Label::lift, "bottle") : test::failed(Label::lift, "bottle", Reason::drop);
+      Analysis a =
+          test::episode(fmt::format("e-{}", i), Family::pick_and_place, {test::act(Label::grasp, "bottle"), lift});
+      a.facts.source = Source::real_log;
+      p.commit(std::move(a), 0);
+    }
+    return p.orchestrator().ontology().current().risk_of("bottle");
+  };
+  CHECK(handle(0, 400, true) < 0.1);
+  CHECK(handle(400, 1300, false) > 0.2);
+  p.settle(0);
+  CHECK(p.metrics().acceptance > 0.95);
+}
+
 }  // namespace drover::semantics
