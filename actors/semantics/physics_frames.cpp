@@ -183,6 +183,13 @@ std::optional<Label> PhysicsFrames::commanded(const robot::SkillSpan& span, cons
   if (span.manoeuvre == "retract" || span.manoeuvre == "retreat") return Label::release;
   if (span.manoeuvre == "pull") return Label::pull;
   if (span.manoeuvre == "wiggle_pull" || span.manoeuvre == "ease_off") return Label::recovery_maneuver;
+  if (span.manoeuvre == "set_down" || span.manoeuvre == "nudge") return Label::recovery_maneuver;
+  if (span.manoeuvre == "carry") {
+    if (speed < moves_m_per_s) return std::nullopt;
+    return way[2] > 0.75 * robot::norm(way) ? Label::lift : Label::transport;
+  }
+  if (span.manoeuvre == "place")
+    return now.gripper_m > commands_[c.first].gripper_m + 1e-4 ? Label::release : Label::place;
   if (i >= c.closing) return Label::grasp;
   if (fingers > fingers_m_per_s) return repairs ? Label::recovery_maneuver : Label::release;
   if (speed < moves_m_per_s) return std::nullopt;
