@@ -19,6 +19,7 @@ constexpr const char* help =
     "  crash       kill -9 at random against one coordinator and three robots, then prove that nothing was lost\n"
     "  recordings  kill -9 while a robot acts and records, then account for every episode it began\n"
     "  sim         whole fleets in virtual time, a seed each: faults drawn by the seed, replay, shrinking\n"
+    "  semantics   the stress mix of rollouts through the whole semantic chain, with the table of its metrics\n"
     "  bench       rates, latencies, start times and memory beside their raw limits\n\n"
     "Examples\n"
     "  drover stress crash                        50 kills on generated logs\n"
@@ -45,6 +46,7 @@ int main(int argc, char** argv) {
   if (command == "crash") return drover::crash::crash_main(argc - 1, argv + 1);
   if (command == "recordings") return drover::crash::recordings_main(argc - 1, argv + 1);
   if (command == "sim") return drover::simulate::sim_main(argc - 1, argv + 1);
+  if (command == "semantics") return run_beside("stress-semantics", argv + 1);
   if (command == "bench") return run_beside("bench", argv + 1);
   const bool asked = command == "--help" || command == "-h" || command == "help";
   std::fputs(help, asked ? stdout : stderr);

@@ -1,17 +1,15 @@
-// drover-stage2-check: made-up rollouts through the whole chain, and the table of what it costs and how good it is.
+// drover stress semantics: made-up rollouts through the whole chain, and the table of what it costs and how good it is.
 //
-//   drover-stage2-check [--rollouts 10000] [--rate 20] [--seed 7] [--configs configs/semantics] [--documents DIR]
-//                       [--store DIR [--sync yes|no]]
 // Chain: frames -> segments -> primitives -> tags, ontology, task graph, trust -> enrichment records, in memory or into
 // a coordinator's store (inbox in blocks of 256 records, each acknowledged when it is durable; then applied). Exit code
 // 1 when a required column of the table does not hold. Making the rollouts is not timed.
 #include <sys/resource.h>
 #include <time.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -72,23 +70,9 @@ long peak_mb() {
 struct Options {
   uint64_t rollouts = 10000, seed = 7;
   double rate_hz = 20;
-  std::string configs = "configs/semantics", documents, store;
+  std::string configs = DROVER_CONFIGS_DIR "/semantics", documents, store;
   bool sync = true;
 };
-
-Options parse(int argc, char** argv) {
-  Options o;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::strcmp(argv[i], "--rollouts") == 0) o.rollouts = std::stoull(argv[i + 1]);
-    if (std::strcmp(argv[i], "--rate") == 0) o.rate_hz = std::stod(argv[i + 1]);
-    if (std::strcmp(argv[i], "--seed") == 0) o.seed = std::stoull(argv[i + 1]);
-    if (std::strcmp(argv[i], "--configs") == 0) o.configs = argv[i + 1];
-    if (std::strcmp(argv[i], "--documents") == 0) o.documents = argv[i + 1];
-    if (std::strcmp(argv[i], "--store") == 0) o.store = argv[i + 1];
-    if (std::strcmp(argv[i], "--sync") == 0) o.sync = std::strcmp(argv[i + 1], "no") != 0;
-  }
-  return o;
-}
 
 double cpu_seconds() {
   timespec now{};
@@ -239,9 +223,26 @@ void print(const Options& o, const Stage2Pipeline& pipeline, const Truth& t, Cos
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Options o = parse(argc, argv);
+  Options o;
+  CLI::App app(
+      "The stress mix of made-up rollouts (40 % drawer_open, 40 % dish_place, 20 % noise) through the whole semantic\n"
+      "chain: frames, segments, primitives, tags, ontology, task graph, trust, enrichment records. Prints the table "
+      "of\n"
+      "costs and quality; exit code 1 when a required bound does not hold. Making the rollouts is not timed.",
+      "drover stress semantics");
+  app.add_option("--rollouts", o.rollouts, "how many")->check(CLI::Range(1, 10'000'000))->capture_default_str();
+  app.add_option("--rate", o.rate_hz, "frames per second of a rollout")
+      ->check(CLI::Range(10.0, 1000.0))
+      ->capture_default_str();
+  app.add_option("--seed", o.seed, "decides every rollout")->capture_default_str();
+  app.add_option("--store", o.store, "into this coordinator's store, made when absent; else records stay in memory");
+  app.add_option("--sync", o.sync, "with --store: acknowledge after fdatasync")->capture_default_str();
+  app.add_option("--documents", o.documents, "write the knowledge documents to this folder")
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--configs", o.configs, "folder of the semantics configuration")->check(CLI::ExistingDirectory);
+  CLI11_PARSE(app, argc, argv);
   const auto fail_with = [](const Error& e) {
-    std::fprintf(stderr, "drover-stage2-check: %s\n", e.message().c_str());
+    std::fprintf(stderr, "drover stress semantics: %s\n", e.message().c_str());
     return 1;
   };
   const auto vocabulary = Vocabulary::load(o.configs + "/vocabulary.toml");
