@@ -279,7 +279,8 @@ struct EpisodesState {
   }
 
   // Full disks and broken folders are waited for; physics that diverged voids this episode only.
-  void end_void(const std::string& recording, const Error& error) {
+  // The name by value: it is often the episode's own, which ends here.
+  void end_void(std::string recording, const Error& error) {
     if (episode) static_cast<void>(episode->discard());  // a part file that cannot be removed is adopted as a prefix
     clear();
     ++facts.voided;
