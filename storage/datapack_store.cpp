@@ -8,6 +8,7 @@
 #include <limits>
 #include <set>
 
+#include "messages/buggify.hpp"
 #include "messages/check.hpp"
 #include "storage/datapack_json_scan.hpp"
 #include "storage/fields.hpp"
@@ -185,14 +186,15 @@ PackRow summarize(const Datapack& pack) {
 }
 
 std::vector<std::string> DatapackStore::databases() {
-  return {"packs.data", "packs.ids", "packs.lists", "packs.counts", "packs.tasks"};
+  return {"packs.data", "packs.ids", "packs.lists", "packs.counts", "packs.tasks", "packs.todo"};
 }
 DatapackStore::DatapackStore(const Env& env)
     : data_(env.db("packs.data")),
       ids_(env.db("packs.ids")),
       lists_(env.db("packs.lists")),
       counts_(env.db("packs.counts")),
-      tasks_(env.db("packs.tasks")) {}
+      tasks_(env.db("packs.tasks")),
+      todo_(env.db("packs.todo")) {}
 
 Result<PutOutcome> DatapackStore::put_in(WriteTxn& txn, const Datapack& pack) const {
   DatapackBatch batch(*this, txn);
@@ -207,19 +209,60 @@ Result<PutOutcome> DatapackStore::put_encoded_in(WriteTxn& txn, ByteView flat) c
   return outcome;
 }
 
-Result<std::optional<ByteView>> DatapackStore::get_flat(const ReadTxn& txn, std::string_view pack_id) const {
+Result<std::optional<PackRow>> DatapackStore::row(const ReadTxn& txn, std::string_view pack_id) const {
   Key key;
-  if (pack_id.empty() || pack_id.size() >= key_max_bytes) return std::optional<ByteView>();
+  if (pack_id.empty() || pack_id.size() >= key_max_bytes) return std::optional<PackRow>();
   DROVER_ASSIGN(const auto found, txn.get(ids_, key.text(pack_id)));
-  if (!found) return std::optional<ByteView>();
+  if (!found) return std::optional<PackRow>();
   PackRow row;
   if (found->size() != sizeof(uint64_t) + row_bytes)
     return fail(Errc::corrupt, "packs.ids", "a row has the wrong size");
   std::memcpy(&row, found->data() + sizeof(uint64_t), row_bytes);
-  DROVER_ASSIGN(const auto flat, txn.get(data_, detail::data_key(row.id())));
+  return std::optional(row);
+}
+Result<std::optional<ByteView>> DatapackStore::flat_at(const ReadTxn& txn, const RowId& id) const {
+  return txn.get(data_, detail::data_key(id));
+}
+Result<std::optional<ByteView>> DatapackStore::get_flat(const ReadTxn& txn, std::string_view pack_id) const {
+  DROVER_ASSIGN(const auto found, row(txn, pack_id));
+  if (!found) return std::optional<ByteView>();
+  DROVER_ASSIGN(const auto flat, flat_at(txn, found->id()));
   if (!flat) return fail(Errc::corrupt, "packs.data", "the pack '" + std::string(pack_id) + "' is missing");
   return flat;
 }
+
+Result<std::vector<RowId>> DatapackStore::todo(const ReadTxn& txn, size_t count_max) const {
+  std::vector<RowId> ids;
+  if (count_max == 0) return ids;
+  DROVER_TRY(txn.for_each(todo_, {}, [&](ByteView key, ByteView) -> Result<bool> {
+    KeyReader reader(key);
+    ids.push_back({reader.u64(), reader.u64()});
+    if (!reader.done()) return fail(Errc::corrupt, "packs.todo", "a key has the wrong size");
+    return ids.size() < count_max;
+  }));
+  return ids;
+}
+Result<uint64_t> DatapackStore::todo_count(const ReadTxn& txn) const {
+  return txn.count(todo_);
+}
+Status DatapackStore::done_in(WriteTxn& txn, const RowId& id) const {
+  DROVER_ASSIGN(const bool was, txn.erase(todo_, detail::data_key(id)));
+  (void)was;
+  return {};
+}
+Status DatapackStore::redo_all_in(WriteTxn& txn) const {
+  Cursor cursor = txn.cursor(data_);
+  DROVER_ASSIGN(bool found, cursor.first());
+  std::vector<RowId> ids;
+  while (found) {
+    KeyReader reader(cursor.key());
+    ids.push_back({reader.u64(), reader.u64()});
+    DROVER_ASSIGN(found, cursor.next());
+  }
+  for (const RowId& id : ids) DROVER_TRY(txn.put(todo_, detail::data_key(id), {}));
+  return {};
+}
+
 Result<std::optional<Datapack>> DatapackStore::get(const ReadTxn& txn, std::string_view pack_id) const {
   DROVER_ASSIGN(const auto flat, get_flat(txn, pack_id));
   if (!flat) return std::optional<Datapack>();
@@ -326,7 +369,7 @@ Result<PutOutcome> DatapackBatch::put_checked(const Datapack& pack, ByteView fla
   DROVER_TRY(check_json(pack));
   const PackRow row = summarize_with(pack, [this](const std::string& name) { return hash_of(name); });
   DROVER_ASSIGN(const bool stored, known(pack, flat, row.id()));
-  if (stored) return PutOutcome::known;
+  if (stored && !buggify::bug(buggify::Bug::statistics_doubled)) return PutOutcome::known;
   const uint64_t task = hash_of(pack.task_name);
   if (!totals_.contains(task)) {
     DROVER_ASSIGN(auto totals, detail::read_totals(txn_, store_.tasks_, task));
@@ -336,11 +379,12 @@ Result<PutOutcome> DatapackBatch::put_checked(const Datapack& pack, ByteView fla
   if (totals_.at(task).name != pack.task_name)
     return fail(Errc::conflict, "task_name", "'" + pack.task_name + "' has the hash of another task");
   DROVER_TRY(txn_.put(store_.data_, detail::data_key(row.id()), flat));
+  DROVER_TRY(txn_.put(store_.todo_, detail::data_key(row.id()), {}));
   Key id_key;
   const std::array parts{std::as_bytes(std::span(&task, 1)), std::as_bytes(std::span(&row, 1))};
   const std::array<ByteView, 2> views{parts[0], parts[1]};
   DROVER_TRY(txn_.put_parts(store_.ids_, id_key.text(pack.pack_id), views));
-  index(pack, row, task);
+  if (pack.bucket == Bucket::positive || !buggify::bug(buggify::Bug::statistics_forgotten)) index(pack, row, task);
   if (rows_.size() >= batch_rows_max) DROVER_TRY(finish());
   return PutOutcome::stored;
 }

@@ -103,6 +103,18 @@ class DatapackStore {
   // Encoded; the view is valid as long as the transaction.
   Result<std::optional<ByteView>> get_flat(const ReadTxn& txn, std::string_view pack_id) const;
 
+  // Its summary; row->id() is its place in every table.
+  Result<std::optional<PackRow>> row(const ReadTxn& txn, std::string_view pack_id) const;
+  Result<std::optional<ByteView>> flat_at(const ReadTxn& txn, const RowId& id) const;
+
+  // Packs that somebody has yet to value (storage/valuation_store.hpp): every put adds its pack, done_in takes it out.
+  // At most `count_max`, earliest first.
+  Result<std::vector<RowId>> todo(const ReadTxn& txn, size_t count_max) const;
+  Result<uint64_t> todo_count(const ReadTxn& txn) const;
+  Status done_in(WriteTxn& txn, const RowId& id) const;
+  // Puts every pack on the list again.
+  Status redo_all_in(WriteTxn& txn) const;
+
   // Errors: invalid_argument (a filter is out of its range: named), corrupt.
   Result<QueryAnswer> query(const ReadTxn& txn, const PackQuery& query) const;
   // What the planner would do, one candidate per line, the chosen one first.
@@ -134,6 +146,7 @@ class DatapackStore {
   Db lists_;   // blocks of summaries
   Db counts_;  // list -> rows, name; histograms
   Db tasks_;   // task -> name, totals, exact sums
+  Db todo_;    // row ids of packs to be valued
 };
 
 // Statistics of one task as they lie in tasks_. Public for tests and verify only.
