@@ -68,6 +68,11 @@ Status EpisodeStore::put_enrichment(WriteTxn& txn, const RecordOrigin& origin, c
   return put_once(txn, enrichments_, key, flat, "enrichment");
 }
 
+Status EpisodeStore::for_each_enrichment(const ReadTxn& txn, std::string_view pack_id,
+                                         const std::function<Result<bool>(ByteView flat)>& visit) const {
+  return txn.for_each(enrichments_, Key().text(pack_id), [&](ByteView, ByteView flat) { return visit(flat); });
+}
+
 Status EpisodeStore::put_outcome(WriteTxn& txn, const RecordOrigin& origin, const Outcome& value, ByteView flat) const {
   const Key key = Key().text(value.pack_id).text(origin.robot).u64(origin.incarnation).u64(origin.seq);
   return put_once(txn, outcomes_, key, flat, "outcome");

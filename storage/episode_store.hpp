@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "messages/episode.hpp"
@@ -62,6 +63,9 @@ class EpisodeStore {
   Result<std::vector<Episode>> episodes(const ReadTxn& txn, const EpisodeFilter& filter) const;
   Status for_each_episode(const ReadTxn& txn, const std::function<Result<bool>(const Episode&)>& visit) const;
   Status for_each_receipt(const ReadTxn& txn, const std::function<Result<bool>(const Receipt&)>& visit) const;
+  // The enrichments of one pack in order of robot, incarnation and number. The view is valid as long as the transaction.
+  Status for_each_enrichment(const ReadTxn& txn, std::string_view pack_id,
+                             const std::function<Result<bool>(ByteView flat)>& visit) const;
   Result<std::vector<Event>> events(const ReadTxn& txn, const std::string& robot, uint32_t limit) const;
   Result<std::vector<RejectedRecord>> rejected(const ReadTxn& txn, uint32_t limit) const;
 
