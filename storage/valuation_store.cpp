@@ -57,6 +57,7 @@ Result<Valuation> read_row(ByteView value, bool brief) {
   RowReader row(value);
   Valuation out;
   if (row.u8() != row_format) return fail(Errc::unsupported_version, "value.rows", "a row of another format");
+  out.delta_j = row.f64();
   out.novelty = row.f64();
   out.causal_gain = row.f64();
   if (brief) return row.ok() ? Result<Valuation>(std::move(out)) : fail(Errc::corrupt, "value.rows", "a short row");
@@ -171,7 +172,8 @@ Status ValuationStore::put_expected_in(WriteTxn& txn, const RowId& id, const Exp
 Status ValuationStore::put_in(WriteTxn& txn, const RowId& id, const Valuation& value) const {
   if (value.places.size() > places_max) return fail(Errc::too_large, "valuation", "too many places");
   RowWriter row;
-  row.u8(row_format).f64(value.novelty).f64(value.causal_gain).u8(static_cast<uint8_t>(value.places.size()));
+  row.u8(row_format).f64(value.delta_j).f64(value.novelty).f64(value.causal_gain);
+  row.u8(static_cast<uint8_t>(value.places.size()));
   for (const SpacePlace& place : value.places) {
     if (place.neighbours.size() > neighbours_max) return fail(Errc::too_large, "valuation", "too many neighbours");
     write_place(row, place);

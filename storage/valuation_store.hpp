@@ -62,8 +62,9 @@ struct TierThresholds {
 uint8_t tier_of(double novelty, double causal_gain, const TierThresholds& thresholds) noexcept;
 
 struct Valuation {
+  double delta_j = 0;      // of the pack
   double novelty = 1;      // 0..1
-  double causal_gain = 0;  // >= 0
+  double causal_gain = 0;  // >= 0 [J]
   uint8_t tier = 0;        // by the thresholds in the store; ignored by put_in
   std::vector<SpacePlace> places;
   std::optional<Expectation> expected;  // ignored by put_in

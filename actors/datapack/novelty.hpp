@@ -16,7 +16,9 @@
 // episodes has a causal gain however familiar the scene looks. Pure; equal packs give equal bytes.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,7 +51,7 @@ struct FeatureVector {
 std::vector<FeatureVector> feature_vectors(const Datapack& pack, const NoveltyConfig& config);
 
 // The space's name in the store.
-uint64_t space_id(const std::string& task_name, const std::string& encoder);
+uint64_t space_id(const std::string& task_name, const FeatureVector& vector);
 
 struct NoveltyScore {
   double novelty = 1;      // 0..1
@@ -59,5 +61,9 @@ NoveltyScore score_novelty(const std::vector<storage::SpacePlace>& places, doubl
 
 // Whatever of the config and of the features decides the rows: a change means that they are made anew.
 std::string novelty_fingerprint(const NoveltyConfig& config);
+// The other way. Nothing: the rows were made by another version of the features.
+std::optional<NoveltyConfig> novelty_config_of(std::string_view fingerprint);
+// Errors: invalid_argument.
+Status check(const NoveltyConfig& config);
 
 }  // namespace drover::datapack
