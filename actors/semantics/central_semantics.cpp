@@ -1,122 +1,199 @@
 #include "actors/semantics/central_semantics.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "actors/semantics/json_read.hpp"
 #include "actors/semantics/json_text.hpp"
+#include "actors/sync/own_stream.hpp"
+#include "messages/check.hpp"
 
 namespace drover::semantics {
 namespace {
 
-constexpr std::string_view format_name = "drover.central_semantics.v1";
+constexpr std::string_view format_name = "drover.central_semantics.v2";
+constexpr std::string_view format_before = "drover.central_semantics.v1";  // learnt anew
+constexpr int read_attempts = 5;
 
-Status write_synced(const std::string& path, std::string_view text) {
-  const std::string temporary = path + ".new";
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file < 0) return fail(Errc::io, temporary, std::strerror(errno));
-  bool good = true;
-  while (good && !text.empty()) {
-    const ssize_t n = ::write(file, text.data(), text.size());
-    good = n > 0 || (n < 0 && errno == EINTR);
-    if (n > 0) text.remove_prefix(static_cast<size_t>(n));
-  }
-  good = good && ::fsync(file) == 0;
-  const int why = errno;
-  ::close(file);
-  if (!good) return fail(why == ENOSPC ? Errc::disk_full : Errc::io, temporary, std::strerror(why));
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) return fail(Errc::io, path, std::strerror(errno));
-  const int folder = ::open(std::filesystem::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return fail(Errc::io, path, std::strerror(errno));
-  const bool synced = ::fsync(folder) == 0;
-  ::close(folder);
-  return synced ? Status{} : fail(Errc::io, path, std::strerror(errno));
+Result<std::string> read_whole(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return fail(Errc::not_found, path, "is not there");
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (in.bad()) return fail(Errc::io, path, "cannot be read");
+  return std::move(text).str();
 }
 
 }  // namespace
 
+double CentralCosts::write_amplification() const {
+  if (record_bytes == 0) return 1;
+  return static_cast<double>(record_bytes + log_bytes + checkpoint_bytes) / static_cast<double>(record_bytes);
+}
+
 Result<std::unique_ptr<CentralSemantics>> CentralSemantics::open(const CentralSemanticsOptions& options) {
   std::unique_ptr<CentralSemantics> out(new CentralSemantics(options));
   DROVER_ASSIGN(Vocabulary vocabulary, Vocabulary::load(options.configs + "/vocabulary.toml"));
-  out->vocabulary_ = std::make_unique<Vocabulary>(std::move(vocabulary));
+  out->vocabulary_ = std::make_shared<const Vocabulary>(std::move(vocabulary));
   DROVER_ASSIGN(const Stage2Config config, load_stage2_config(options.configs));
   DROVER_ASSIGN(OntologyStore ontology,
                 OntologyStore::load_seed(options.configs + "/seed_ontology.toml", *out->vocabulary_));
   DROVER_ASSIGN(TaskGraph graph, TaskGraph::load_seed(options.configs + "/task_graph.toml", *out->vocabulary_));
   out->pipeline_ = std::make_unique<Stage2Pipeline>(config, *out->vocabulary_, std::move(ontology), std::move(graph));
   std::error_code failed;
-  std::filesystem::create_directories(options.folder, failed);
+  if (!options.read_only) std::filesystem::create_directories(options.folder, failed);
   if (failed) return fail(Errc::io, options.folder, failed.message());
   DROVER_TRY(out->read_state());
   return out;
 }
 
+std::string CentralSemantics::log_path(uint64_t generation) const {
+  return fmt::format("{}/steps-{}.log", options_.folder, generation);
+}
+
+// Checkpoint and log belong together: beside a process that writes, they are read until they do.
 Status CentralSemantics::read_state() {
   const std::string path = state_path(options_.folder);
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return {};  // learns from the beginning
-  std::ostringstream text;
-  text << in.rdbuf();
-  DROVER_ASSIGN(const nlohmann::json root, parse_state(text.view(), format_name));
+  for (int attempt = 0; attempt < read_attempts; ++attempt) {
+    const auto text = read_whole(path);
+    if (!text && text.error().code != Errc::not_found) return tl::unexpected(text.error());
+    if (!text && options_.read_only)
+      return fail(Errc::not_found, options_.folder, "nothing was learnt here yet (drover ontology learn)");
+    if (!text) return {};  // learns from the beginning
+    DROVER_TRY(restore_state(*text));
+    if (generation_ == 0) return {};
+    log_ = std::make_unique<StepLog>(log_path(generation_));
+    DROVER_ASSIGN(to_replay_, log_->read());
+    const auto after = options_.read_only ? read_whole(path) : text;
+    if (after && *after == *text) return {};
+  }
+  return fail(Errc::overloaded, options_.folder, "is being written too often to be read; try again");
+}
+
+Status CentralSemantics::restore_state(std::string_view text) {
+  if (text.substr(0, 128).find(format_before) != std::string_view::npos) return {};
+  DROVER_ASSIGN(const nlohmann::json root, parse_state(text, format_name));
   DROVER_ASSIGN(const std::string pipeline, get_text(root, "pipeline"));
   DROVER_TRY(pipeline_->restore(pipeline));
+  DROVER_ASSIGN(generation_, get_count(root, "generation"));
+  if (generation_ == 0) return bad_state("generation", "must be at least 1");
   DROVER_ASSIGN(own_incarnation_, get_count(root, "own_incarnation"));
   DROVER_ASSIGN(own_seq_, get_count(root, "own_seq"));
   DROVER_ASSIGN(const nlohmann::json* cursors, get_list(root, "cursors"));
+  cursors_.clear();
   for (const nlohmann::json& c : *cursors) {
     DROVER_ASSIGN(const std::string robot, get_text(c, "robot"));
     DROVER_ASSIGN(const uint64_t incarnation, get_count(c, "incarnation"));
     DROVER_ASSIGN(cursors_[(sync::StreamId{robot, incarnation})], get_count(c, "seq"));
   }
-  DROVER_ASSIGN(const nlohmann::json* pending, get_list(root, "pending"));
-  for (const nlohmann::json& p : *pending) {
-    Enrichment e;
-    DROVER_ASSIGN(e.pack_id, get_text(p, "pack_id"));
-    DROVER_ASSIGN(e.source, get_text(p, "source"));
-    DROVER_ASSIGN(e.tags_json, get_text(p, "tags_json"));
-    DROVER_ASSIGN(const double time, get_number(p, "time_unix_ms"));
-    e.time_unix_ns = static_cast<int64_t>(time) * 1000000;
-    pending_.push_back(std::move(e));
-  }
+  checkpoint_size_ = text.size();
   return {};
 }
 
-Status CentralSemantics::write_state() const {
+// Only when no records are pending.
+std::string CentralSemantics::state_text(uint64_t generation) const {
   JsonText out;
-  out.begin_object()
-      .field("format", format_name)
-      .field("own_incarnation", own_incarnation_)
-      .field("own_seq", own_seq_)
-      .key("cursors")
-      .begin_array();
+  out.begin_object().field("format", format_name).field("generation", generation);
+  out.field("own_incarnation", own_incarnation_).field("own_seq", own_seq_).key("cursors").begin_array();
   for (const auto& [stream, seq] : cursors_) {
     out.line().begin_object().field("robot", stream.robot).field("incarnation", stream.incarnation);
     out.field("seq", seq).end_object();
   }
-  out.end_array().key("pending").begin_array();
-  for (const Enrichment& e : pending_) {
-    out.line().begin_object().field("pack_id", e.pack_id).field("source", e.source).field("tags_json", e.tags_json);
-    out.field("time_unix_ms", e.time_unix_ns / 1000000).end_object();
-  }
   out.end_array().line().field("pipeline", pipeline_->save()).end_object();
-  return write_synced(state_path(options_.folder), out.text());
+  return std::move(out).text();
+}
+
+Status CentralSemantics::checkpoint() {
+  DROVER_CHECK(pending_.empty() && moves_.empty() && to_replay_.empty(), "a checkpoint between steps only");
+  const std::string text = state_text(generation_ + 1);
+  if (Status written = replace_file(state_path(options_.folder), text); !written) {
+    usable_ = false;  // which of the two is on the disk is not known
+    return written;
+  }
+  std::error_code ignored;  // a log of before is never read again
+  std::filesystem::remove(log_path(generation_), ignored);
+  log_ = std::make_unique<StepLog>(log_path(++generation_));
+  std::filesystem::remove(log_->path(), ignored);
+  checkpoint_size_ = text.size();
+  bytes_since_ = 0;
+  costs_.checkpoint_bytes += text.size();
+  ++costs_.checkpoints;
+  return {};
+}
+
+bool CentralSemantics::checkpoint_due() const {
+  const auto of_size = static_cast<uint64_t>(options_.checkpoint_ratio * static_cast<double>(checkpoint_size_));
+  const uint64_t due = std::min(options_.checkpoint_bytes_max, std::max(options_.checkpoint_bytes_min, of_size));
+  return bytes_since_ >= due || log_->notes() >= options_.checkpoint_steps_max;
+}
+
+Status CentralSemantics::log_moves() {
+  if (moves_.empty()) return {};
+  const uint64_t before = log_->bytes();
+  DROVER_TRY(log_->append({moves_, own_seq_}));
+  costs_.log_bytes += log_->bytes() - before;
+  moves_.clear();
+  return {};
+}
+
+Status CentralSemantics::replay(const sync::CentralStore& store, const StepMove& move) {
+  CentralProgress ignored;
+  uint64_t& cursor = cursors_[move.stream];
+  cursor = move.after;
+  while (cursor < move.last) {
+    const uint64_t before = cursor;
+    DROVER_ASSIGN(const auto blocks, store.inbox_env().read([&](const storage::ReadTxn& txn) {
+      return store.inbox().read_in(txn, move.stream.robot, move.stream.incarnation, cursor + 1, options_.read_bytes);
+    }));
+    for (const Block& block : blocks) {
+      for (size_t i = 0; i < block.count(); ++i) {
+        const RecordView record = block.record(i);
+        if (record.seq <= cursor || record.seq > move.last) continue;
+        DROVER_TRY(take_record(record, ignored));
+        cursor = record.seq;
+        bytes_since_ += record.payload.size();
+      }
+    }
+    if (cursor == before)
+      return fail(Errc::corrupt, move.stream.robot,
+                  fmt::format("the inbox ends at {}, but {} was learnt from", cursor, move.last));
+  }
+  return {};
+}
+
+Status CentralSemantics::catch_up(const sync::CentralStore& store) {
+  if (to_replay_.empty()) return {};
+  usable_ = false;  // until all of it is done
+  for (const StepNote& note : to_replay_) {
+    if (note.moves.empty()) {
+      (void)pipeline_->documents();
+      evidence_counted_ = true;
+      continue;
+    }
+    // What steps before the last have made is in the inbox.
+    pending_.clear();
+    own_seq_ = note.own_seq;
+    evidence_counted_ = false;
+    for (const StepMove& move : note.moves) DROVER_TRY(replay(store, move));
+  }
+  to_replay_.clear();
+  usable_ = true;
+  return {};
 }
 
 Status CentralSemantics::append_pending(sync::CentralStore& store) {
   if (pending_.empty()) return {};
   const sync::StreamId own{options_.stream, own_incarnation_};
   DROVER_ASSIGN(const auto facts, store.open_stream(own, pending_.front().time_unix_ns));
-  (void)facts;
-  BlockBuilder builder(own_seq_ + 1);
+  // What a life before this one has appended is there.
+  const size_t there = facts.durable_seq <= own_seq_
+                           ? 0
+                           : static_cast<size_t>(std::min<uint64_t>(pending_.size(), facts.durable_seq - own_seq_));
+  BlockBuilder builder(own_seq_ + there + 1);
   const auto send = [&]() -> Status {
     if (builder.empty()) return {};
     DROVER_ASSIGN(Block block, Block::parse(builder.finish()));
@@ -127,7 +204,8 @@ Status CentralSemantics::append_pending(sync::CentralStore& store) {
       return fail(Errc::conflict, own.robot, outcomes.front().message);
     return {};
   };
-  for (const Enrichment& e : pending_) {
+  for (size_t i = there; i < pending_.size(); ++i) {
+    const Enrichment& e = pending_[i];
     const Bytes payload = encode(e);
     auto added = builder.add(RecordKind::enrichment, record_schema_current, e.time_unix_ns, payload);
     if (!added && added.error().code == Errc::too_large && !builder.empty()) {
@@ -135,6 +213,7 @@ Status CentralSemantics::append_pending(sync::CentralStore& store) {
       added = builder.add(RecordKind::enrichment, record_schema_current, e.time_unix_ns, payload);
     }
     if (!added) return tl::unexpected(added.error());
+    costs_.record_bytes += payload.size();
   }
   DROVER_TRY(send());
   own_seq_ += pending_.size();
@@ -181,9 +260,12 @@ Status CentralSemantics::take_stream(const sync::CentralStore& store, const sync
     for (size_t i = 0; i < block.count(); ++i) {
       const RecordView record = block.record(i);
       if (record.seq <= cursor) continue;
-      unsaved_ = true;
+      if (moves_.empty() || moves_.back().stream != stream) moves_.push_back({stream, cursor, cursor});
+      evidence_counted_ = false;
+      moves_.back().last = cursor = record.seq;
+      bytes_since_ += record.payload.size();
+      costs_.input_bytes += record.payload.size();
       DROVER_TRY(take_record(record, progress));
-      cursor = record.seq;
       progress.more = true;
     }
   }
@@ -191,38 +273,54 @@ Status CentralSemantics::take_stream(const sync::CentralStore& store, const sync
 }
 
 Result<std::map<std::string, Bytes>> CentralSemantics::documents() {
-  auto out = pipeline_->documents();
-  unsaved_ = true;
-  DROVER_TRY(write_state());
-  unsaved_ = false;
-  return out;
+  if (options_.read_only) return fail(Errc::refused, options_.folder, "is open to be read only");
+  // Noted first: when this life ends in between, the next one counts the evidence at the same place.
+  if (generation_ > 0 && !evidence_counted_) {
+    DROVER_TRY(log_moves());
+    const uint64_t before = log_->bytes();
+    DROVER_TRY(log_->append({{}, own_seq_}));
+    costs_.log_bytes += log_->bytes() - before;
+  }
+  evidence_counted_ = true;
+  return pipeline_->documents();
+}
+
+std::shared_ptr<const KnowledgeView> CentralSemantics::view() const {
+  return std::make_shared<const KnowledgeView>(
+      KnowledgeView{vocabulary_, pipeline_->orchestrator(), pipeline_->metrics(), pipeline_->focus()});
+}
+
+// Without a state it begins a new life of its stream, as a robot does whose disk was replaced.
+Status CentralSemantics::begin_life(const std::vector<sync::StreamId>& streams) {
+  if (generation_ > 0) return {};
+  own_incarnation_ = 1;
+  for (const sync::StreamId& stream : streams)
+    if (stream.robot == options_.stream) own_incarnation_ = std::max(own_incarnation_, stream.incarnation + 1);
+  return checkpoint();
 }
 
 Result<CentralProgress> CentralSemantics::step(sync::CentralStore& store) {
   CentralProgress out;
-  if (unsaved_) DROVER_TRY(write_state());  // what is not in the state must not be appended
-  unsaved_ = false;
+  if (options_.read_only) return fail(Errc::refused, options_.folder, "is open to be read only");
+  if (!usable_) return fail(Errc::refused, options_.folder, "has failed half way and must be opened anew");
+  DROVER_TRY(catch_up(store));
+  DROVER_ASSIGN(auto streams, store.streams());
+  std::sort(streams.begin(), streams.end());
+  DROVER_TRY(begin_life(streams));
+  DROVER_TRY(log_moves());            // of a call that failed: what is not in the log must not be appended
   DROVER_TRY(append_pending(store));  // of a call or a life before this one
   const auto versions = [&] {
     return std::pair{pipeline_->orchestrator().ontology().version(), pipeline_->orchestrator().graph().version()};
   };
   const auto before = versions();
-  DROVER_ASSIGN(auto streams, store.streams());
-  std::sort(streams.begin(), streams.end());
-  // Without a state it begins a new life of its stream, as a robot does whose disk was replaced.
-  if (own_incarnation_ == 0) {
-    own_incarnation_ = 1;
-    for (const sync::StreamId& stream : streams)
-      if (stream.robot == options_.stream) own_incarnation_ = std::max(own_incarnation_, stream.incarnation + 1);
-  }
   for (const sync::StreamId& stream : streams)
-    if (stream.robot != options_.stream) DROVER_TRY(take_stream(store, stream, out));
+    if (!sync::is_own_stream(stream.robot)) DROVER_TRY(take_stream(store, stream, out));
   if (!out.more) return out;
   out.records = pending_.size();
   out.changed = versions() != before;
-  DROVER_TRY(write_state());
-  unsaved_ = false;
+  DROVER_TRY(log_moves());
   DROVER_TRY(append_pending(store));
+  if (checkpoint_due()) DROVER_TRY(checkpoint());
   return out;
 }
 

@@ -38,7 +38,10 @@ struct SemanticsState {
   std::unique_ptr<CentralSemantics> semantics;
   bool failing = false;      // said already
   bool unpublished = false;  // knowledge changed since the last version
+  bool uncounted = false;    // something was learnt since the documents were made
+  bool unseen = true;        // something was learnt since the last view
   int64_t published_unix_ns = 0;
+  int64_t viewed_unix_ns = 0;
   size_t alerts_told = 0;
 
   void fail_once(const Error& error) {
@@ -48,26 +51,55 @@ struct SemanticsState {
 
   // True: there is more to read at once.
   Result<bool> step() {
-    if (!semantics) {
+    if (!semantics || !semantics->usable()) {
+      semantics.reset();
       DROVER_ASSIGN(semantics, CentralSemantics::open(config.central));
-      unpublished = true;
+      DROVER_TRY(semantics->catch_up(*store));
+      unpublished = uncounted = unseen = true;
       alerts_told = semantics->pipeline().orchestrator().alerts().size();
     }
     DROVER_ASSIGN(const CentralProgress done, semantics->step(*store));
     unpublished = unpublished || done.changed;
+    uncounted = uncounted || done.more;
+    unseen = unseen || done.more;
     if (done.datapacks > 0)
       env->log(LogLevel::info, fmt::format("semantics.learnt datapacks={} records={}", done.datapacks, done.records));
     if (done.records > 0) centre.send(self, sync::InboxGrew{{semantics->own_stream()}});
     tell_alerts();
+    DROVER_TRY(publish());
+    show(!done.more);
+    return done.more;
+  }
+
+  bool due(int64_t last_unix_ns, uint64_t every_ms) const {
+    return env->unix_ns() - last_unix_ns >= static_cast<int64_t>(every_ms) * 1'000'000;
+  }
+
+  // With a key: what changed goes to the robots. Without: the evidence is counted all the same, for those who look.
+  Status publish() {
+    if (!due(published_unix_ns, config.publish_ms) || semantics->pipeline().metrics().episodes == 0) return {};
     const int64_t now = env->unix_ns();
-    const bool due = now - published_unix_ns >= static_cast<int64_t>(config.publish_ms) * 1'000'000;
-    if (config.key && unpublished && due && semantics->pipeline().metrics().episodes > 0) {
+    if (config.key && unpublished) {
       DROVER_ASSIGN(const uint64_t version, publish_documents(*store, *semantics, *config.key, now));
       env->log(LogLevel::info, fmt::format("semantics.published version={}", version));
-      published_unix_ns = now;
       unpublished = false;
+    } else if (uncounted) {
+      DROVER_ASSIGN(const auto documents, semantics->documents());
+      (void)documents;
+    } else {
+      return {};
     }
-    return done.more;
+    uncounted = false;
+    unseen = true;
+    published_unix_ns = now;
+    return {};
+  }
+
+  void show(bool at_end) {
+    if (!config.board || !unseen || (!at_end && !due(viewed_unix_ns, config.view_ms))) return;
+    config.board->set(semantics->view());
+    viewed_unix_ns = env->unix_ns();
+    unseen = false;
   }
 
   void tell_alerts() {

@@ -6,6 +6,7 @@
 
 #include "actors/runtime/simulation.hpp"
 #include "actors/semantics/central_publish.hpp"
+#include "actors/semantics/knowledge_queries.hpp"
 #include "actors/semantics/semantics_actor.hpp"
 #include "actors/sync/store_messages.hpp"
 #include "tests/semantics/centre.hpp"
@@ -36,41 +37,162 @@ TEST_CASE("semantics/central: datapacks of all robots are learnt from once, and 
         std::string::npos);
   CHECK(centre.records().size() >= 80);
   // The centre takes them as it takes those of a robot.
-  const auto applied = must(centre.store->apply({"semantics", 1}, 64u << 20));
+  const auto applied = must(centre.store->apply({"@semantics", 1}, 64u << 20));
   CHECK(applied.records == centre.records().size());
   CHECK(applied.rejected == 0);
 }
 
-TEST_CASE("semantics/central: a crash after any file was written changes nothing in the end") {
-  Centre calm;
-  {
-    auto semantics = calm.open();
-    for (uint64_t i = 0; i < 5; ++i) {
+namespace {
+
+// As the files of a process that died: `kept` is what was on the disk.
+using Files = std::map<std::string, std::string>;
+Files files_of(const std::string& folder) {
+  Files out;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::ifstream in(entry.path(), std::ios::binary);
+    out[entry.path().filename()].assign(std::istreambuf_iterator<char>(in), {});
+  }
+  return out;
+}
+void put_back(const std::string& folder, const Files& kept) {
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  for (const auto& [name, text] : kept) std::ofstream(folder + "/" + name, std::ios::binary) << text;
+}
+
+}  // namespace
+
+TEST_CASE("semantics/central: a crash at any moment changes nothing in the end") {
+  // Small checkpoints too: after every step, now and then, and never.
+  for (const uint64_t checkpoint_bytes : {uint64_t{1}, uint64_t{20'000}, uint64_t{16} << 20}) {
+    Centre calm, crashing;
+    calm.checkpoint_bytes = crashing.checkpoint_bytes = checkpoint_bytes;
+    const std::string folder = crashing.folder / "semantics";
+    auto undisturbed = calm.open();
+    for (uint64_t i = 0; i < 6; ++i) {
       calm.send("robot-a", 20 * i, 20);
-      calm.run(*semantics);
+      crashing.send("robot-a", 20 * i, 20);
+      calm.run(*undisturbed);
+      if (i == 3) must(undisturbed->documents());  // evidence that is counted is part of the state
+      const Files before = i == 0 ? Files() : files_of(folder);
+      {
+        auto semantics = crashing.open();
+        crashing.run(*semantics);
+        if (i == 3) must(semantics->documents());
+      }
+      // Once more from the files before the step, when its records are in the inbox already; and from those after it.
+      if (i % 2 == 1 && i != 3) {
+        put_back(folder, before);
+        CHECK(crashing.run(*crashing.open()).datapacks == 20);
+      }
+      CHECK(crashing.run(*crashing.open()).datapacks == 0);
     }
+    CHECK(crashing.records() == calm.records());
+    auto again = crashing.open();
+    must(again->catch_up(*crashing.store));
+    CHECK(again->pipeline().save() == undisturbed->pipeline().save());
+    CHECK(must(again->documents()) == must(undisturbed->documents()));
   }
-  Centre crashing;
-  const std::string state = CentralSemantics::state_path(crashing.folder / "semantics");
-  std::string written;
-  for (uint64_t i = 0; i < 5; ++i) {
-    crashing.send("robot-a", 20 * i, 20);
-    {
-      auto semantics = crashing.open();
-      must(semantics->step(*crashing.store));
-    }
-    // The state with its pending records, as it was when the process died before they were appended; and again after.
-    std::ifstream in(state, std::ios::binary);
-    written.assign(std::istreambuf_iterator<char>(in), {});
-    CHECK(json::parse(written)["pending"].size() >= 20);
-    for (int again = 0; again < 2; ++again) {
-      auto semantics = crashing.open();
-      CHECK(crashing.run(*semantics).datapacks == 0);
-    }
+}
+
+TEST_CASE("semantics/central: a process that died before its records were appended appends them when it is back") {
+  Centre calm, dying;
+  calm.send("robot-a", 0, 20);
+  dying.send("robot-a", 0, 20);
+  calm.run(*calm.open());
+  dying.run(*dying.open());
+  const Files after = files_of(dying.folder / "semantics");
+  // The same files, and a store where nothing was appended.
+  Centre other;
+  other.send("robot-a", 0, 20);
+  put_back(other.folder / "semantics", after);
+  CHECK(other.run(*other.open()).datapacks == 0);
+  CHECK(other.records() == calm.records());
+  CHECK(other.records().size() >= 20);
+}
+
+TEST_CASE("semantics/central: a step costs a line; what cannot be read of the log's end was never acted on") {
+  Centre centre;
+  auto semantics = centre.open();
+  centre.send("robot-a", 0, 400);
+  centre.run(*semantics);
+  const CentralCosts before = semantics->costs();
+  CHECK(before.checkpoints == 1);  // of the empty beginning
+  centre.send("robot-a", 400, 1);
+  centre.run(*semantics);
+  CHECK(semantics->costs().log_bytes - before.log_bytes < 150);
+  CHECK(semantics->costs().checkpoint_bytes == before.checkpoint_bytes);
+  CHECK(before.write_amplification() < 1.5);
+  const std::string whole = semantics->pipeline().save();
+  semantics.reset();
+
+  const std::string log = centre.folder / "semantics/steps-1.log";
+  const auto size = std::filesystem::file_size(log);
+  for (const uintmax_t cut : {size - 1, size - 20, size - 60}) {
+    std::filesystem::resize_file(log, cut);
+    auto torn = centre.open();
+    CHECK(centre.run(*torn).datapacks == 1);  // the last step again
+    CHECK(torn->pipeline().save() == whole);
+    CHECK(std::filesystem::file_size(log) == size);
   }
-  CHECK(crashing.records() == calm.records());
-  auto a = calm.open(), b = crashing.open();
-  CHECK(a->pipeline().save() == b->pipeline().save());
+  // Damage in the middle is not a torn end.
+  std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(3);
+  file.put('#');
+  file.close();
+  CHECK(centre.try_open().error().code == Errc::corrupt);
+}
+
+TEST_CASE("semantics/central: an inbox that lost what was learnt from is told, not guessed") {
+  Centre centre;
+  centre.send("robot-a", 0, 40);
+  centre.run(*centre.open());
+  Centre other;  // the state of one store beside another
+  other.send("robot-a", 0, 10);
+  put_back(other.folder / "semantics", files_of(centre.folder / "semantics"));
+  auto semantics = other.open();
+  CHECK(semantics->catch_up(*other.store).error().code == Errc::corrupt);
+  CHECK_FALSE(semantics->usable());
+  CHECK(semantics->step(*other.store).error().code == Errc::refused);
+}
+
+TEST_CASE("semantics/central: others look at it beside the process that learns, and change nothing") {
+  Centre centre;
+  CHECK(centre.try_open(true).error().code == Errc::not_found);
+  CHECK_FALSE(std::filesystem::exists(centre.folder / "semantics"));
+  auto semantics = centre.open();
+  centre.send("robot-a", 0, 80);
+  centre.run(*semantics);
+  const Files before = files_of(centre.folder / "semantics");
+  const auto looking = must(centre.try_open(true));
+  must(looking->catch_up(*centre.store));
+  CHECK(looking->pipeline().save() == semantics->pipeline().save());
+  CHECK(looking->step(*centre.store).error().code == Errc::refused);
+  CHECK(looking->documents().error().code == Errc::refused);
+  CHECK(files_of(centre.folder / "semantics") == before);
+
+  const auto view = semantics->view();
+  const auto ask = [&](const json& request) {
+    return json::parse(must(answer_knowledge(*view, request.dump(), {size_t{1} << 20})));
+  };
+  CHECK(ask({{"call", "ontology.facts"}})["metrics"]["episodes"] == 80);
+  const json nodes = ask({{"call", "ontology.show"}, {"kind", "fragility"}})["nodes"];
+  REQUIRE(nodes.size() == 1);
+  CHECK(nodes[0]["id"] == "fragility:drawer/locked");
+  CHECK(ask({{"call", "ontology.tasks"}})["tasks"].size() > 10);
+  CHECK(ask({{"call", "ontology.trust"}})["tags"].size() == tag_kind_count);
+  const json decisions = ask({{"call", "ontology.decisions"}, {"verdict", "applied"}})["decisions"];
+  REQUIRE(!decisions.empty());
+  for (const json& d : decisions) {  // all of them, down to episodes
+    const json chain = ask({{"call", "ontology.explain"}, {"id", d["id"]}})["chain"];
+    CHECK(chain.dump().find("episode-robot-a-") != std::string::npos);
+  }
+  CHECK(answer_knowledge(*view, R"({"call":"ontology.explain","id":"d-9999"})", {1u << 20}).error().code ==
+        Errc::not_found);
+  CHECK(answer_knowledge(*view, R"({"call":"ontology.show","knd":"x"})", {1u << 20}).error().where == "knd");
+  CHECK(answer_knowledge(*view, R"({"call":"ontology.nothing"})", {1u << 20}).error().where == "call");
+  const json cut = json::parse(must(answer_knowledge(*view, R"({"call":"ontology.tasks"})", {2000})));
+  CHECK(cut["truncated"] == true);
 }
 
 TEST_CASE("semantics/central: without its state it learns the same again in a new life of its stream") {
@@ -87,7 +209,7 @@ TEST_CASE("semantics/central: without its state it learns the same again in a ne
   CHECK(centre.run(*semantics).datapacks == 30);
   CHECK(semantics->pipeline().save() == first);
   const auto streams = must(centre.store->streams());
-  CHECK(std::count_if(streams.begin(), streams.end(), [](const auto& s) { return s.robot == "semantics"; }) == 2);
+  CHECK(std::count_if(streams.begin(), streams.end(), [](const auto& s) { return s.robot == "@semantics"; }) == 2);
 }
 
 TEST_CASE("semantics/central: a damaged state says so and is not overwritten") {
@@ -137,7 +259,7 @@ TEST_CASE("semantics/actor: a coordinator learns while robots send, and publishe
   CHECK(must(centre.store->knowledge()).version == first.version);  // nothing new, nothing published
   CHECK(sim.log_count("semantics.failed") == 0);
   CHECK(sim.log_count("semantics.learnt") >= 1);
-  CHECK(told.streams == std::vector<sync::StreamId>{{"semantics", 1}});
+  CHECK(told.streams == std::vector<sync::StreamId>{{"@semantics", 1}});
   caf::anon_send_exit(listener, caf::exit_reason::kill);
   caf::anon_send_exit(actor, caf::exit_reason::kill);
   sim.drain();

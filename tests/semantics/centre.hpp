@@ -18,7 +18,7 @@ namespace drover::test {
 template <class T>
 T must(Result<T> result) {
   REQUIRE_MESSAGE(result.has_value(), (result ? "" : result.error().message()));
-  return std::move(*result);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 inline Datapack drawer_pack(const std::string& robot, uint64_t number) {
@@ -45,6 +45,7 @@ struct Centre {
   TempFolder folder;
   std::shared_ptr<sync::CentralStore> store;
   std::map<std::string, uint64_t> next;
+  uint64_t checkpoint_bytes = 16u << 20;
 
   Centre() {
     sync::CentralStoreOptions options;
@@ -64,12 +65,16 @@ struct Centre {
     const storage::Incoming incoming[] = {{robot, 1, must(Block::parse(block.finish())), 1}};
     REQUIRE(must(store->append(incoming)).front().status == storage::AppendStatus::ok);
   }
-  std::unique_ptr<semantics::CentralSemantics> open() {
+  Result<std::unique_ptr<semantics::CentralSemantics>> try_open(bool read_only = false) {
     semantics::CentralSemanticsOptions options;
     options.folder = folder / "semantics";
     options.configs = config_path("");
-    return must(semantics::CentralSemantics::open(options));
+    options.checkpoint_bytes_min = checkpoint_bytes;
+    options.checkpoint_ratio = checkpoint_bytes < 100'000 ? 0 : options.checkpoint_ratio;
+    options.read_only = read_only;
+    return semantics::CentralSemantics::open(options);
   }
+  std::unique_ptr<semantics::CentralSemantics> open() { return must(try_open()); }
   semantics::CentralProgress run(semantics::CentralSemantics& learner) {
     semantics::CentralProgress all;
     for (bool more = true; more;) {
@@ -84,7 +89,7 @@ struct Centre {
   std::vector<std::string> records() {
     std::vector<std::string> out;
     const auto blocks = must(store->inbox_env().read(
-        [&](const storage::ReadTxn& txn) { return store->inbox().read_in(txn, "semantics", 1, 1, 64u << 20); }));
+        [&](const storage::ReadTxn& txn) { return store->inbox().read_in(txn, "@semantics", 1, 1, 64u << 20); }));
     for (const Block& block : blocks)
       for (size_t i = 0; i < block.count(); ++i)
         out.push_back(must(decode_enrichment(block.record(i).payload)).tags_json);
