@@ -37,6 +37,7 @@ int report_failure(std::string_view command, const Error& error, int code = exit
 int audit_command(const Arguments& arguments);
 int config_command(const Arguments& arguments);
 int coordinator_command(const Arguments& arguments);
+int econ_command(const Arguments& arguments);
 int enroll_command(const Arguments& arguments);
 int episodes_command(const Arguments& arguments);
 int fleet_command(const Arguments& arguments);
@@ -44,6 +45,7 @@ int knowledge_command(const Arguments& arguments);
 int ontology_command(const Arguments& arguments);
 int packs_command(const Arguments& arguments);
 int robot_command(const Arguments& arguments);
+int sample_command(const Arguments& arguments);
 int sima_command(const Arguments& arguments);
 
 // Becomes drover-<name>, found beside this executable, in ../libexec/drover, or in $DROVER_LIBEXEC. Returns only on
