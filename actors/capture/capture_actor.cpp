@@ -287,7 +287,7 @@ struct CaptureState {
     const datapack::Baseline baseline{config.baselines.find(captured.header.task_name, captured.header.source_kind),
                                       known};
     const BlobRef blob = storage::describe_blob(captured.slice_name, captured.slice_media_type, captured.slice);
-    auto valued = value_episode(captured, {blob}, baseline, config.preset);
+    auto valued = value_episode(captured, {blob}, baseline, config.preset, config.gates.get());
     ++batch.episodes;
     batch.mark = Spool::advanced(batch.mark, captured.ordinal + 1);
     if (!valued) {

@@ -19,6 +19,7 @@
 #include "actors/capture/mapping.hpp"
 #include "actors/capture/spool.hpp"
 #include "actors/datapack/baseline.hpp"
+#include "actors/econ/gates.hpp"
 #include "actors/econ/preset.hpp"
 #include "actors/runtime/environment.hpp"
 #include "actors/runtime/packet_message.hpp"
@@ -38,6 +39,7 @@ struct CaptureConfig {
   std::vector<std::shared_ptr<const Mapping>> mappings;
   datapack::BaselineRules baselines;
   econ::EconPreset preset;
+  std::shared_ptr<const gates::Gates> gates;  // null: records keep the builder's weights (no gate has weighed them)
 };
 
 struct AskCapture {};

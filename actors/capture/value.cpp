@@ -11,10 +11,13 @@ std::string outcome_of(const CapturedEpisode& captured) {
 }
 
 Result<ValuedEpisode> value_episode(const CapturedEpisode& captured, std::vector<BlobRef> blobs,
-                                    const datapack::Baseline& baseline, const econ::EconPreset& preset) {
+                                    const datapack::Baseline& baseline, const econ::EconPreset& preset,
+                                    const gates::Gates* gates) {
   ValuedEpisode valued;
   DROVER_ASSIGN(auto built, datapack::build_datapack(datapack::facts_of(captured), baseline, preset));
   valued.pack = std::move(built.pack);
+  if (gates != nullptr)
+    DROVER_TRY(gates->apply(valued.pack, datapack::expected_delta_J(valued.pack.attribution.delta_J)));
   datapack::attach_portable(captured.portable, valued.pack);
   DROVER_TRY(validate(valued.pack));
   valued.next_baseline = built.next_state;

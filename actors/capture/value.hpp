@@ -5,6 +5,7 @@
 
 #include "actors/capture/captured.hpp"
 #include "actors/datapack/builder.hpp"
+#include "actors/econ/gates.hpp"
 #include "messages/datapack.hpp"
 #include "messages/episode.hpp"
 #include "messages/result.hpp"
@@ -20,8 +21,10 @@ struct ValuedEpisode {
   datapack::BaselineState next_baseline;
 };
 
-// Values one episode. `blobs` are the manifest of its raw slice. Errors are the builder's and validate()'s.
+// Values one episode. `blobs` are the manifest of its raw slice. With `gates` its trust and weights are theirs;
+// without, the builder's: real data is trusted, nothing else is. Errors are the builder's, the gates' and validate()'s.
 Result<ValuedEpisode> value_episode(const CapturedEpisode& captured, std::vector<BlobRef> blobs,
-                                    const datapack::Baseline& baseline, const econ::EconPreset& preset);
+                                    const datapack::Baseline& baseline, const econ::EconPreset& preset,
+                                    const gates::Gates* gates = nullptr);
 
 }  // namespace drover::capture

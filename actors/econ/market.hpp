@@ -10,9 +10,9 @@
 //   share_i     = clamp(1/2 + (price_withhold - price_share - r*v_i*hours_i - overhead*hours_i) / (width*hours_i), 0,
 //   1) D'          = sum over i of share_i * r * novelty_i * hours_i
 //
-// F(D) = D' falls with D, because data that others give makes mine worth less; it is continuous up to single
-// micro-dollars, so there is one crossing. It is looked for by damped iteration; if the residual |F(D) - D| / D_all is
-// not below the tolerance after the iterations allowed, the row says so. Same seed and configuration, same rows.
+// What others share makes mine worth less, and what all share raises everybody's wage towards the cap; a D with D' = D is
+// looked for from D = 0 by damped iteration. If the residual |D' - D| / D_all is not below the tolerance after the
+// iterations allowed, the row says so. Same seed and configuration, same rows.
 #pragma once
 
 #include <cstdint>
