@@ -69,6 +69,17 @@ void SegmentAssembly::add(const SegmentTrack& track, uint64_t index) {
   }
 }
 
+void SegmentAssembly::Totals::take(const Totals& other) {
+  distance_m += other.distance_m;
+  speed_max = std::max(speed_max, other.speed_max);
+  joint_max = std::max(joint_max, other.joint_max);
+  force_max = std::max(force_max, other.force_max);
+  energy_J += other.energy_J;
+  margin += other.margin;
+  frames += other.frames;
+  for (size_t i = 0; i < nearest_m.size(); ++i) nearest_m[i] = std::min(nearest_m[i], other.nearest_m[i]);
+}
+
 void SegmentAssembly::commit(const SegmentTrack& track, uint64_t up_to) {
   for (; started_ && committed_ < up_to; ++committed_) add(track, committed_);
 }
@@ -186,14 +197,7 @@ void SegmentAssembly::fold(const SegmentTrack& track, const Change& c) {
     return;
   }
   const Totals brief = reopen();
-  totals_.distance_m += brief.distance_m;
-  totals_.speed_max = std::max(totals_.speed_max, brief.speed_max);
-  totals_.joint_max = std::max(totals_.joint_max, brief.joint_max);
-  totals_.force_max = std::max(totals_.force_max, brief.force_max);
-  totals_.energy_J += brief.energy_J;
-  totals_.margin += brief.margin;
-  totals_.frames += brief.frames;
-  for (size_t i = 0; i < thing_count_; ++i) totals_.nearest_m[i] = std::min(totals_.nearest_m[i], brief.nearest_m[i]);
+  totals_.take(brief);
 }
 
 // The failure that a segment which just closed leaves behind.
@@ -225,7 +229,16 @@ void SegmentAssembly::change(const SegmentTrack& track, const Change& asked, std
     c.boundary = start_;
     reopen();
   }
-  if (c.boundary == start_ || can_fold(track, c)) {
+  const bool too_short = label_ == Label::idle && !is_anomaly(c.label) && !hard_ && c.boundary > start_ &&
+                         boundary_s(track, c.boundary) - start_s_ < config_.idle_after_s - 1e-6 && can_reopen();
+  if (too_short) {  // the stand began later, or ended earlier, than it seemed at first: what was done goes on
+    commit(track, c.boundary);
+    const Totals brief = reopen();
+    totals_.take(brief);
+  }
+  if (too_short && label_ == c.label) {
+    plain_ = c.plain;
+  } else if (c.boundary == start_ || can_fold(track, c)) {
     fold(track, c);
   } else {
     close(track, c.boundary, c.failed);

@@ -66,6 +66,7 @@ class SegmentAssembly {
     double distance_m = 0, speed_max = 0, joint_max = 0, force_max = 0, energy_J = 0, margin = 0;
     uint32_t frames = 0;
     std::array<float, objects_max> nearest_m{};
+    void take(const Totals& other);
   };
   struct Held {
     Segment segment;

@@ -11,22 +11,25 @@ constexpr double spike_end_share = 0.4;
 constexpr double slip_s_min = 0.1;
 constexpr double slip_s_max = 2.0;
 constexpr double fall_m = 0.03;
-constexpr double rest_s = 0.7;  // until then it may still tip
+constexpr double upwards_min = 0.7;  // cosine between a shift and up
+constexpr double rest_s = 0.7;       // until then it may still tip
 constexpr int looks = 3;
 constexpr int bump_looks = 4;
 constexpr double bump_m = 0.01;
 constexpr double bump_rad = 0.1;
-constexpr double bump_s = 0.5;         // within this time it moved
-constexpr double handled_s_min = 1.2;  // after the hand had to do with it
+constexpr double elsewhere_share = 0.1;  // seen from elsewhere a thing seems to move by this share of the hand's way
+constexpr double bump_s = 0.5;           // within this time it moved
+constexpr double handled_s_min = 1.2;    // after the hand had to do with it
 
 }  // namespace
 
-void SpikeWatch::update(const SegmentTrack& track, const GripWatch& grip, const Moment& now) {
+void SpikeWatch::update(const SegmentTrack& track, const GripWatch& grip, bool slips, const Moment& now) {
   if (!track.has(signal_force)) return;
+  if (slips || grip.lost()) closed_s_ = now.time_s;  // what leaves the hand shakes it
   // Fingers that close push the hand about, and so does what slides when it is pulled at.
   const bool closing = grip.phase() == GripWatch::Phase::closing;
   if (closing) closed_s_ = now.time_s;
-  if (closing || now.time_s - closed_s_ <= config_.spike_s || (grip.holds() && track.slides(grip.thing()))) {
+  if (closing || slips || now.time_s - closed_s_ <= config_.spike_s || (grip.holds() && track.slides(grip.thing()))) {
     active_ = false;
     return;
   }
@@ -85,12 +88,23 @@ void SlipWatch::update(const SegmentTrack& track, const GripWatch& grip, const M
     // Further looks make it surer for as long as nothing was decided on it.
     thing_ = grip.thing();
     offset_m_ = taken.offset_m;
+    tilt_rad_ = taken.tilt_rad;
     known_ = taken.count >= 2 * looks;
     return;
   }
-  const double limit_m = std::max(config_.slip_m, 4 * track.seen_noise_m());
   const auto seen = track.relative(thing_, k, looks, grip.closed_since());
-  if (seen.count < looks || norm(seen.offset_m - offset_m_) <= limit_m) return;
+  if (seen.count < looks) return;
+  // What turns about the fingers, held at its rim, stays in the hand though its middle does not.
+  const double turned_rad = std::min(1.0, std::abs(seen.tilt_rad - tilt_rad_));
+  const double limit_m = std::max(config_.slip_m, 4 * track.seen_noise_m()) + turned_rad * norm(offset_m_);
+  const Vec shift = seen.offset_m - offset_m_;
+  if (norm(shift) <= limit_m) return;
+  if (!track.slides(thing_) && shift[2] > upwards_min * norm(shift)) {
+    // Nothing falls upwards: it stands on something, and the hand went down along it.
+    offset_m_ = seen.offset_m;
+    tilt_rad_ = seen.tilt_rad;
+    return;
+  }
   const double first_m = std::max(0.3 * config_.slip_m, 2 * track.seen_noise_m());
   uint64_t onset = k;
   while (onset > grip.closed_since() && onset > track.oldest()) {
@@ -114,7 +128,8 @@ void BumpWatch::update(const SegmentTrack& track, const GripWatch& grip, const M
     const auto then = track.relative(i, before, bump_looks, 0);
     const auto look = track.relative(i, k, bump_looks, before);
     if (then.count < bump_looks || look.count < bump_looks) continue;
-    if (norm(look.at_m - then.at_m) <= shift_limit_m && look.tilt_rad - then.tilt_rad <= bump_rad) continue;
+    const double limit_m = shift_limit_m + elsewhere_share * norm(now.tool_m - track.at(before).tool_m);
+    if (norm(look.at_m - then.at_m) <= limit_m && look.tilt_rad - then.tilt_rad <= bump_rad) continue;
     bumped_ = i;
     known_[i] = true;  // from now on it is known to be in the way
   }

@@ -14,7 +14,8 @@ class SpikeWatch {
     *this = SpikeWatch{};
     config_ = config;
   }
-  void update(const SegmentTrack& track, const GripWatch& grip, const Moment& now);
+  // `slips`: something is slipping out of the hand.
+  void update(const SegmentTrack& track, const GripWatch& grip, bool slips, const Moment& now);
   bool active() const { return active_; }
   uint64_t onset() const { return onset_; }
 
@@ -51,6 +52,7 @@ class SlipWatch {
   double since_s_ = 0;
   Vec offset_m_{};  // of the thing in the hand, when it was taken
   double height_m_ = 0;
+  double tilt_rad_ = 0;
 };
 
 // What the hand has nothing to do with stays where it is, or something ran into it.

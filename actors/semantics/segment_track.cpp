@@ -8,7 +8,8 @@ namespace {
 
 constexpr double arm_m = 0.4;  // turns joint speed into hand speed where no tool is known
 constexpr float sense_max = 1e6F;
-constexpr double thin_s = 0.0075;  // frames closer together than this add nothing but cost
+constexpr double thin_s = 0.0075;    // frames closer together than this add nothing but cost
+constexpr double creep_share = 0.6;  // of the speed below which the tool stands
 constexpr double quiet_floor_rad_per_s = 0.004;
 
 Vec vec(const Point& p) {
@@ -143,11 +144,13 @@ uint64_t SegmentTrack::motion_onset(uint64_t index, uint64_t floor) const {
   return index;
 }
 
-uint64_t SegmentTrack::quiet_from(uint64_t index) const {
-  index = std::max(index, oldest());
-  for (uint64_t i = index; joint_count_ > 0 && i < ready_; ++i)
-    if (at(i).joint < quiet_joint_) return i;
-  return index;
+std::optional<uint64_t> SegmentTrack::quiet_from(uint64_t index) const {
+  // An arm that comes to rest swings a little, and what strains against something creeps on.
+  const double joint_max = std::max(quiet_joint_, config_.idle_joint_rad_per_s);
+  const double speed_max = creep_share * config_.idle_speed_m_per_s;
+  for (uint64_t i = std::max(index, oldest()); i < ready_; ++i)
+    if (joint_count_ == 0 || at(i).joint < joint_max || (has(signal_tool) && at(i).speed < speed_max)) return i;
+  return std::nullopt;
 }
 
 uint64_t SegmentTrack::slowest(uint64_t from, uint64_t to) const {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "actors/semantics/segmenter.hpp"
 
@@ -77,8 +78,8 @@ class SegmentTrack {
   double quiet_joint() const { return quiet_joint_; }
   // The first frame after the last quiet one before `index`, not before `floor`.
   uint64_t motion_onset(uint64_t index, uint64_t floor) const;
-  // The first quiet frame from `index` on, if there is one; else `index`.
-  uint64_t quiet_from(uint64_t index) const;
+  // The first frame from `index` on in which the arm has come to rest.
+  std::optional<uint64_t> quiet_from(uint64_t index) const;
   // The slowest frame in [from, to].
   uint64_t slowest(uint64_t from, uint64_t to) const;
   // The first frame of [from, to] from where `force` grew beyond what it was; for the onset of a rise.

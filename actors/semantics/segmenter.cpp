@@ -108,8 +108,9 @@ class Segmenter::State {
   double extension_start_m_ = 0;
   uint32_t sweep_frames_ = 0, thin_frames_ = 0;
   uint64_t effort_onset_ = 0;
-  bool effort_ = false, strong_ = false;
-  double rest_N_ = 0, weak_since_s_ = 0;
+  bool effort_ = false, strong_ = false, fingered_ = false, rest_known_ = false;
+  Vec rest_N_{};  // sideways, when the hand last rested
+  double weak_since_s_ = 0;
 };
 
 void Segmenter::State::begin(const StreamShape& shape) {
@@ -123,9 +124,10 @@ void Segmenter::State::begin(const StreamShape& shape) {
   assembly_.begin(config_, track_.thing_count());
   candidate_ = {};
   last_match_ = still_since_ = stood_since_ = busy_until_ = effort_onset_ = 0;
-  still_ = tipped_ = retreating_ = went_ = rested_ = effort_ = strong_ = false;
+  still_ = tipped_ = fingered_ = retreating_ = went_ = rested_ = effort_ = strong_ = false;
   effort_s_ = thin_s_ = extension_start_m_ = strained_s_ = 0;
-  rest_N_ = weak_since_s_ = 0;
+  rest_known_ = false;
+  weak_since_s_ = 0;
   retreat_way_ = approach_way_ = pull_way_ = {};
   sweep_frames_ = thin_frames_ = 0;
   dropped = 0;
@@ -181,7 +183,7 @@ void Segmenter::State::weigh(Label label, Label plain, const Moment& now, std::v
 void Segmenter::State::watch(const Moment& now) {
   const uint64_t k = track_.ready() - 1;
   grip_.update(track_, now);
-  spike_.update(track_, grip_, now);
+  spike_.update(track_, grip_, slip_.active(), now);
   slip_.update(track_, grip_, now);
   rest_.update(track_, grip_, now);
   bump_.update(track_, grip_, now);
@@ -190,9 +192,13 @@ void Segmenter::State::watch(const Moment& now) {
   const bool busy = effort_ || fingers || spike_.active() || slip_.active() || now.alarms != 0;
   const bool still = now.still && !busy;
   // A weak pull that nothing came of is part of the standing; all else that keeps busy is not.
-  if (strong_ || fingers || spike_.active() || slip_.active() || now.alarms != 0) busy_until_ = k + 1;
+  if (strong_ || fingers || spike_.active() || slip_.active() || now.alarms != 0)
+    busy_until_ = k + 1;
+  else if (fingered_ && busy_until_ == k)
+    busy_until_ = grip_.rests_from();  // the fingers had come to rest some frames before that was clear
   if (!now.still) stood_since_ = k + 1;
-  if (still && !still_) still_since_ = k;
+  if (still && !still_) still_since_ = fingered_ ? std::max(grip_.rests_from(), stood_since_) : k;
+  fingered_ = fingers;
   still_ = still;
   if (grip_.dropped_open()) {
     retreating_ = true;
@@ -218,33 +224,38 @@ void Segmenter::State::watch(const Moment& now) {
   }
 }
 
-// Pulling at what slides shows in the force before it shows in motion. A weak pull counts for a while only: the rest of
-// a tension is none.
+// Pulling at what slides shows in the force before it shows in motion: in the change of the force since the hand last
+// rested, for fingers that closed, and a motion that ended, leave tensions behind. What relaxes is no effort. A weak
+// pull counts for a while only.
 void Segmenter::State::watch_effort(const Moment& now) {
   const uint64_t k = track_.ready() - 1;
   if (!grip_.holds() || !track_.slides(grip_.thing())) {
-    effort_ = strong_ = false;
-    rest_N_ = config_.effort_N;
+    effort_ = strong_ = rest_known_ = false;
     return;
   }
   if (assembly_.label() != Label::pull && now.still) extension_start_m_ = extension(k, grip_.closed_since());
   const double closed_s = track_.at(std::max(grip_.closed_since(), track_.oldest())).time_s;
-  // What slides pulls back: force against the way it was pulled last does not count when it turns round.
-  const double pull_N = dot(now.force_N, pull_way_) > 0 ? 0 : now.sideways_N;
-  rest_N_ = std::min(rest_N_, pull_N);
+  const Vec sideways = {now.force_N[0], now.force_N[1], 0};
   const double limit_m = gained_m + 2 * track_.seen_noise_m();
   const bool came = extension(k, grip_.closed_since()) - extension_start_m_ > limit_m;
   const bool settled = now.time_s - closed_s > config_.spike_s;
-  const bool weak = settled && pull_N - rest_N_ > weak_share * config_.effort_N;
+  if (!rest_known_ || came || norm(sideways) < norm(rest_N_)) rest_N_ = sideways;
+  rest_known_ = true;
+  const Vec gained = sideways - rest_N_;
+  // What slides pulls back: force against the way it was pulled last does not count when it turns round.
+  const double pull_N = dot(gained, pull_way_) > 0 ? 0 : norm(gained);
+  const bool weak = settled && pull_N > weak_share * config_.effort_N;
   if (!weak) weak_since_s_ = now.time_s;
   // Standing with a tension that is left over after something came is standing.
   strong_ = settled && !came && pull_N > config_.effort_N;
   const bool effort = strong_ || (weak && !came && now.time_s - weak_since_s_ < weak_s_max);
   if (effort && !effort_) {
-    const double level_N = rest_N_ + 0.4 * weak_share * config_.effort_N;
+    const auto gained_at = [&](uint64_t i) {
+      return norm(Vec{track_.at(i).force_N[0], track_.at(i).force_N[1], 0} - rest_N_);
+    };
     effort_onset_ = k;
     const uint64_t floor = std::max(grip_.closed_since(), track_.oldest());
-    while (effort_onset_ > floor && track_.at(effort_onset_ - 1).sideways_N > level_N) --effort_onset_;
+    while (effort_onset_ > floor && gained_at(effort_onset_ - 1) > 0.4 * weak_share * config_.effort_N) --effort_onset_;
   }
   effort_ = effort;
 }
@@ -290,9 +301,11 @@ Segmenter::State::Reading Segmenter::State::read(const Moment& now) {
   if (grip_.phase() == GripWatch::Phase::opening) return {Label::release, 1};
   if (slip_.active()) return {Label::slip, 0.9};
   if (still_) {
+    const auto quiet = track_.quiet_from(still_since_);
+    if (!quiet) return {std::nullopt, 0.8};
     // Half the way to the frame before counts: the hand may have stood since then.
-    const double before = still_since_ > track_.oldest() ? track_.at(still_since_ - 1).time_s : now.time_s;
-    const double since = 0.5 * (before + track_.at(std::max(still_since_, track_.oldest())).time_s);
+    const double before = *quiet > track_.oldest() ? track_.at(*quiet - 1).time_s : now.time_s;
+    const double since = 0.5 * (before + track_.at(*quiet).time_s);
     const double margin = std::clamp(1 - now.joint / config_.idle_joint_rad_per_s, 0.3, 1.0);
     if (now.time_s - std::min(since, now.time_s) >= config_.idle_after_s) return {Label::idle, margin};
     return {std::nullopt, 0.8};
@@ -415,7 +428,10 @@ uint64_t Segmenter::State::boundary(Label label, const Candidate& candidate) con
   if (grip_.phase() == GripWatch::Phase::closing && label == Label::grasp) return std::max(floor, grip_.onset());
   if (grip_.phase() == GripWatch::Phase::opening && at_once(label) && label != Label::idle && !is_anomaly(label))
     return std::max(floor, grip_.onset());
-  if (label == Label::idle) return std::max(floor, track_.quiet_from(std::max(stood_since_, busy_until_)));
+  if (label == Label::idle) {
+    const uint64_t stood = std::max(stood_since_, busy_until_);
+    return std::max(floor, track_.quiet_from(stood).value_or(stood));
+  }
   if (label == Label::collision) return spike_.active() ? std::max(floor, spike_.onset()) : candidate.first;
   if (label == Label::slip) return slip_.active() ? std::max(floor, slip_.onset()) : candidate.first;
   if (effort_ && label == Label::pull) {
