@@ -100,13 +100,16 @@ inline constexpr std::array<uint16_t, sites> per_mille{100, 250, 50,  20,  20,  
                                                        250, 50,  250, 250, 100, 250, 250};
 }  // namespace detail
 
+inline constexpr std::string_view poison_mark = "DROVER-POISON-FOR-TESTS";
+
 struct Switches {
   Bug bug = Bug::none;
   uint64_t bug_reached = 0;  // how often the wrong line ran
   bool sites_on = false;
   std::array<bool, sites> active{};
   std::array<uint64_t, sites> fired{};
-  uint64_t state = 1;  // of the generator: splitmix64
+  bool poison = false;  // records that hold poison_mark kill who applies them
+  uint64_t state = 1;   // of the generator: splitmix64
 
   uint64_t next() noexcept {
     uint64_t z = (state += 0x9e3779b97f4a7c15u);
@@ -121,6 +124,9 @@ constexpr bool bug(Bug) noexcept {
   return false;
 }
 constexpr bool fire(Site) noexcept {
+  return false;
+}
+constexpr bool poisonous(std::string_view) noexcept {
   return false;
 }
 #else
@@ -145,6 +151,12 @@ inline bool fire(Site site) noexcept {
   if (s->next() % 1000 >= detail::per_mille[static_cast<size_t>(site)]) return false;
   ++s->fired[static_cast<size_t>(site)];
   return true;
+}
+
+// True when a tester wants the handling of these bytes to end with an exception.
+inline bool poisonous(std::string_view bytes) noexcept {
+  const Switches* s = detail::armed.load(std::memory_order_relaxed);
+  return s != nullptr && s->poison && bytes.find(poison_mark) != std::string_view::npos;
 }
 #endif
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "messages/buggify.hpp"
 #include "messages/check.hpp"
 #include "storage/fields.hpp"
 #include "storage/keys.hpp"
@@ -50,7 +51,7 @@ void add_name(std::vector<std::string>& names, std::string_view name, size_t bou
 }
 
 bool evictable(const ChunkFacts& facts) {
-  return facts.held && facts.acked;
+  return facts.held && (facts.acked || buggify::bug(buggify::Bug::evict_unacked));
 }
 
 Status check_size(const Hash& hash, uint64_t size_bytes, const std::optional<ChunkFacts>& known) {
@@ -232,7 +233,8 @@ Result<bool> Blobs::finish_chunk(WriteTxn& txn, const Piece& piece, const std::o
     return true;
   }));
   DROVER_TRY(txn.erase_prefix(parts_, piece.hash));
-  if (whole.size() != piece.size_bytes || sha256(whole) != piece.hash) return false;
+  const bool right = whole.size() == piece.size_bytes && sha256(whole) == piece.hash;
+  if (!right && !buggify::bug(buggify::Bug::chunk_not_checked)) return false;
   ChunkFacts after = before.value_or(ChunkFacts{});
   after.size_bytes = piece.size_bytes;
   after.held = true;
@@ -252,9 +254,11 @@ Result<Blobs::PieceResult> Blobs::put_piece_in(WriteTxn& txn, const Piece& piece
       have > piece.size_bytes)
     return PieceResult{{have, false}, Error{Errc::invalid_argument, name_of(piece.hash), "a piece past its end"}};
   const uint64_t end = piece.offset + piece.bytes.size();
-  if (piece.offset > have || (end <= have && have < piece.size_bytes)) return PieceResult{{have, false}, std::nullopt};
+  const bool gap = piece.offset > have && !buggify::bug(buggify::Bug::piece_gap_accepted);
+  if (gap || (end <= have && have < piece.size_bytes)) return PieceResult{{have, false}, std::nullopt};
   if (end > have) {
-    const ByteView tail = piece.bytes.subspan(have - piece.offset);
+    const ByteView tail = piece.bytes.subspan(piece.offset > have ? 0 : have - piece.offset);
+    if (piece.offset > have) have = piece.offset;
     DROVER_TRY(txn.put(parts_, part_key(piece.hash, have, end), tail));
     have = end;
   }
@@ -350,10 +354,26 @@ Status Blobs::ack_in(WriteTxn& txn, const Hash& hash) const {
   return save(txn, hash, before, after);
 }
 
+// The order that must not be; only a seeded bug comes here.
+Result<std::vector<Hash>> Blobs::most_valuable(const ReadTxn& txn, uint64_t bytes) const {
+  std::vector<Hash> hashes;
+  uint64_t sum = 0;
+  Cursor at = txn.cursor(evictable_);
+  DROVER_ASSIGN(bool more, at.last());
+  while (more && sum < bytes) {
+    hashes.push_back(hash_at(at.key().subspan(std::min<size_t>(8, at.key().size()))));
+    DROVER_ASSIGN(const auto facts, load(txn, hashes.back()));
+    sum += facts ? facts->size_bytes : 0;
+    DROVER_ASSIGN(more, at.previous());
+  }
+  return hashes;
+}
+
 Result<std::vector<Hash>> Blobs::eviction_candidates_in(const ReadTxn& txn, uint64_t bytes) const {
   std::vector<Hash> hashes;
   uint64_t sum = 0;
   if (bytes == 0) return hashes;
+  if (buggify::bug(buggify::Bug::evict_most_valuable)) return most_valuable(txn, bytes);
   DROVER_TRY(txn.for_each(evictable_, {}, [&](ByteView key, ByteView) -> Result<bool> {
     const Hash hash = hash_at(key.subspan(std::min<size_t>(8, key.size())));
     DROVER_ASSIGN(const auto facts, load(txn, hash));
@@ -370,7 +390,8 @@ Result<std::vector<Receipt>> Blobs::evict_in(WriteTxn& txn, std::span<const Hash
   for (const Hash& hash : hashes) {
     DROVER_ASSIGN(const auto facts, load(txn, hash));
     if (!facts || !facts->held) return fail(Errc::not_found, name_of(hash), "is not here");
-    if (!facts->acked) return fail(Errc::refused, name_of(hash), "the centre does not have it yet");
+    if (!facts->acked && !buggify::bug(buggify::Bug::evict_unacked))
+      return fail(Errc::refused, name_of(hash), "the centre does not have it yet");
   }
   std::vector<Receipt> receipts;
   for (const Hash& hash : hashes) {
@@ -404,7 +425,8 @@ Status Blobs::refer_in(WriteTxn& txn, std::string_view robot, std::string_view e
     after.size_bytes = chunk.size_bytes;
     after.value_per_byte = before ? std::max(before->value_per_byte, value) : value;
     add_name(after.episodes, episode_id, chunk_episodes_max);
-    if (!after.held) add_name(after.wanted_of, robot, chunk_robots_max);
+    const bool forgotten = after.episodes.size() > 1 && buggify::bug(buggify::Bug::want_forgotten);
+    if (!after.held && !forgotten) add_name(after.wanted_of, robot, chunk_robots_max);
     DROVER_TRY(save(txn, chunk.hash, before, after));
   }
   return {};

@@ -134,6 +134,7 @@ class Blobs {
   Status drop(WriteTxn& txn, const Hash& hash, const ChunkFacts& before) const;
   Status index(WriteTxn& txn, const Hash& hash, const ChunkFacts& facts, bool add) const;
   Status count(WriteTxn& txn, const ChunkFacts& facts, bool add) const;
+  Result<std::vector<Hash>> most_valuable(const ReadTxn& txn, uint64_t bytes) const;
   Result<uint64_t> have_bytes(const ReadTxn& txn, const Hash& hash) const;
   Result<bool> finish_chunk(WriteTxn& txn, const Piece& piece, const std::optional<ChunkFacts>& before) const;
 

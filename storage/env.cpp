@@ -16,6 +16,7 @@
 #include <shared_mutex>
 #include <utility>
 
+#include "messages/buggify.hpp"
 #include "messages/check.hpp"
 #include "storage/keys.hpp"
 #include "storage/lmdb_check.hpp"
@@ -240,7 +241,7 @@ Status EnvCore::open_map() {
   if (rc == 0) rc = mdb_env_set_maxreaders(env, options.readers_max);
   unsigned flags = MDB_NOTLS;
   if (!writable()) flags |= MDB_RDONLY;
-  if (options.sync == Sync::nosync) flags |= MDB_NOSYNC;
+  if (options.sync == Sync::nosync || buggify::bug(buggify::Bug::ack_before_sync)) flags |= MDB_NOSYNC;
   if (rc == 0) rc = mdb_env_open(env, options.path.c_str(), flags, 0644);
   if (rc != 0) return tl::unexpected(lmdb_error(where(), rc));
   MDB_envinfo info{};
@@ -550,6 +551,12 @@ Status Env::write_erased(const std::function<Status(WriteTxn&)>& body) {
       detail::OpenTxn open;
       rc = open.begin(core.env, 0);
       if (rc == 0) {
+        if (buggify::fire(buggify::Site::env_run_twice)) {
+          WriteTxn rehearsal(&core, open.get());
+          (void)body(rehearsal);
+          open.abort();
+          if ((rc = open.begin(core.env, 0)) != 0) return tl::unexpected(core.commit_error(rc));
+        }
         WriteTxn txn(&core, open.get());
         const Status status = body(txn);
         rc = txn.rc_;

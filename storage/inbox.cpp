@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "messages/buggify.hpp"
 #include "messages/check.hpp"
 #include "storage/fields.hpp"
 #include "storage/keys.hpp"
@@ -114,7 +115,8 @@ Result<std::vector<StreamFacts>> Inbox::streams_in(const ReadTxn& txn, std::stri
 Result<std::optional<StreamFacts>> Inbox::find(const ReadTxn& txn, std::string_view robot, uint64_t incarnation) const {
   DROVER_ASSIGN(const auto streams, streams_in(txn, robot));
   for (const StreamFacts& stream : streams)
-    if (stream.incarnation == incarnation) return stream;
+    if (stream.incarnation == incarnation || (stream.newest && buggify::bug(buggify::Bug::incarnation_ignored)))
+      return stream;
   return std::nullopt;
 }
 
@@ -132,8 +134,8 @@ Result<StreamFacts> Inbox::open_stream_in(WriteTxn& txn, std::string_view robot,
   if (quarantine) return fail(Errc::refused, where, "the robot is quarantined: " + quarantine->reason);
   DROVER_ASSIGN(const auto streams, streams_in(txn, robot));
   for (const StreamFacts& stream : streams) {
-    if (stream.incarnation != incarnation) continue;
-    if (stream.newest) return stream;
+    if (stream.incarnation != incarnation && !buggify::bug(buggify::Bug::incarnation_ignored)) continue;
+    if (stream.newest || buggify::bug(buggify::Bug::old_incarnation_accepted)) return stream;
     return fail(Errc::refused, where,
                 "an older incarnation; the newest is " + std::to_string(streams.back().incarnation));
   }
@@ -180,8 +182,31 @@ Status Inbox::store_tail(WriteTxn& txn, const StreamFacts& stream, const Block& 
   const uint64_t first = stream.durable_seq + 1;
   if (block.first_seq() == first) return txn.put(blocks_, block_key(stream, first, block.last_seq()), block.bytes());
   BlockBuilder tail(first);
-  for (size_t i = first - block.first_seq(); i < block.count(); ++i) DROVER_TRY(tail.add_frame(block.record(i)));
+  const size_t skip = buggify::bug(buggify::Bug::overlap_off_by_one) ? 1 : 0;
+  for (size_t i = first - block.first_seq(); i < block.count(); ++i) {
+    const RecordView record = block.record(i);
+    if (skip == 0) {
+      DROVER_TRY(tail.add_frame(record));
+    } else if (i + skip < block.count()) {
+      DROVER_TRY(tail.add(record.kind, record.schema, record.time_unix_ns, block.record(i + skip).payload));
+    }
+  }
+  if (tail.empty()) return {};
   return txn.put(blocks_, block_key(stream, first, block.last_seq()), tail.finish());
+}
+
+// What a store that forgets what it has seen would do with a repeat; only a seeded bug comes here.
+Result<AppendOutcome> Inbox::append_again(WriteTxn& txn, StreamFacts stream, const Block& block) const {
+  BlockBuilder again(stream.durable_seq + 1);
+  for (size_t i = 0; i < block.count(); ++i) {
+    const RecordView record = block.record(i);
+    DROVER_TRY(again.add(record.kind, record.schema, record.time_unix_ns, record.payload));
+  }
+  const uint64_t first = stream.durable_seq + 1;
+  stream.durable_seq += block.count();
+  DROVER_TRY(txn.put(blocks_, block_key(stream, first, stream.durable_seq), again.finish()));
+  DROVER_TRY(save(txn, stream));
+  return AppendOutcome{AppendStatus::ok, stream.durable_seq, {}};
 }
 
 Result<AppendOutcome> Inbox::append_in(WriteTxn& txn, const Incoming& incoming) const {
@@ -204,12 +229,16 @@ Result<AppendOutcome> Inbox::append_in(WriteTxn& txn, const Incoming& incoming) 
     return AppendOutcome{AppendStatus::refused, known ? known->durable_seq : 0, opened.error().message()};
   if (!opened) return tl::unexpected(opened.error());
   StreamFacts& stream = *opened;
-  if (block.first_seq() > stream.durable_seq + 1)
+  if (block.first_seq() > stream.durable_seq + 1 && !buggify::bug(buggify::Bug::gap_accepted))
     return AppendOutcome{AppendStatus::gap, stream.durable_seq,
                          where + ": record " + std::to_string(stream.durable_seq + 1) + " comes next, got " +
                              std::to_string(block.first_seq())};
+  constexpr int64_t window_ns = 30'000'000'000;
+  if (block.last_seq() <= stream.durable_seq && incoming.now_unix_ns - stream.last_seen_unix_ns > window_ns &&
+      buggify::bug(buggify::Bug::dedup_by_window))
+    return append_again(txn, stream, block);
   DROVER_ASSIGN(const auto difference, differing(txn, stream, block));
-  if (difference) {
+  if (difference && !buggify::bug(buggify::Bug::conflict_accepted)) {
     DROVER_TRY(quarantine_in(txn, incoming.robot, incoming.now_unix_ns, *difference));
     return AppendOutcome{AppendStatus::conflict, stream.durable_seq, where + ": " + *difference};
   }
@@ -219,6 +248,7 @@ Result<AppendOutcome> Inbox::append_in(WriteTxn& txn, const Incoming& incoming) 
     stream.last_seen_unix_ns = incoming.now_unix_ns;
     DROVER_TRY(save(txn, stream));
   }
+  if (buggify::bug(buggify::Bug::ack_off_by_one)) ++stream.durable_seq;
   return AppendOutcome{AppendStatus::ok, stream.durable_seq, {}};
 }
 

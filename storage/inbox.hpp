@@ -113,6 +113,7 @@ class Inbox {
   Status save(WriteTxn& txn, const StreamFacts& stream) const;
   Result<std::optional<std::string>> differing(const ReadTxn& txn, const StreamFacts& stream, const Block& block) const;
   Status store_tail(WriteTxn& txn, const StreamFacts& stream, const Block& block) const;
+  Result<AppendOutcome> append_again(WriteTxn& txn, StreamFacts stream, const Block& block) const;
 
   Db blocks_;
   Db streams_;

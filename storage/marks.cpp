@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "messages/buggify.hpp"
 #include "messages/hash.hpp"
 #include "storage/keys.hpp"
 
@@ -54,7 +55,7 @@ Result<uint64_t> KnowledgeStore::apply_in(WriteTxn& txn, uint64_t version, ByteV
   const std::string where = "knowledge version " + std::to_string(version);
   if (version == 0) return fail(Errc::invalid_argument, where, "versions begin at 1");
   DROVER_ASSIGN(const HeldKnowledge held, newest_in(txn));
-  if (version < held.version)
+  if (version < held.version && !buggify::bug(buggify::Bug::knowledge_goes_back))
     return fail(Errc::refused, where, "version " + std::to_string(held.version) + " is held already");
   if (version == held.version) {
     if (std::ranges::equal(held.bytes.view(), bytes)) return version;
@@ -65,6 +66,12 @@ Result<uint64_t> KnowledgeStore::apply_in(WriteTxn& txn, uint64_t version, ByteV
   DROVER_TRY(txn.put(table_, key, bytes));
   DROVER_ASSIGN(const auto versions, versions_in(txn));
   const size_t keep = std::max<uint32_t>(history_max, 1);
+  if (version < held.version)
+    for (const uint64_t newer : versions) {
+      Key key_newer;
+      key_newer.u64(newer);
+      if (newer > version) DROVER_TRY(txn.erase(table_, key_newer));
+    }
   for (size_t i = 0; i + keep < versions.size(); ++i) {
     Key old;
     old.u64(versions[i]);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "actors/capture/text.hpp"
+#include "messages/buggify.hpp"
 
 namespace drover::capture {
 namespace {
@@ -125,7 +126,7 @@ const SpoolMark* Spool::latest(const FileStat& file) const {
 
 std::optional<FileStat> Spool::next() const {
   for (const auto& [name, seen] : seen_) {
-    if (seen.stable < config_.stable_polls) continue;
+    if (seen.stable < config_.stable_polls && !buggify::bug(buggify::Bug::half_written_taken)) continue;
     if (const auto rest = resting_.find(name); rest != resting_.end() && polls_ < rest->second) continue;
     if (const SpoolMark* mark = latest(seen.file); mark != nullptr && is_settled(mark->state)) continue;
     return seen.file;
@@ -159,7 +160,7 @@ Spool::Start Spool::start(const FileStat& file, const Hash& hash, const std::opt
     start.mark = known->second;
     start.mark.file = file;  // the same content was touched or copied again: only its time is new
   }
-  if (is_settled(start.mark.state)) return start;
+  if (is_settled(start.mark.state) && !buggify::bug(buggify::Bug::file_taken_twice)) return start;
   const auto [begin, end] = keys_.equal_range(file.name);
   for (auto it = begin; it != end; ++it) {
     const SpoolMark& mark = marks_.at(it->second);

@@ -38,8 +38,8 @@ kj::Promise<void> MeteredStream::write(kj::ArrayPtr<const kj::ArrayPtr<const kj:
 
 class MemoryWire::FaultStream final : public kj::AsyncIoStream {
  public:
-  FaultStream(std::shared_ptr<MemoryWire> wire, kj::Own<kj::AsyncIoStream> inner)
-      : wire_(std::move(wire)), inner_(kj::mv(inner)) {
+  FaultStream(std::shared_ptr<MemoryWire> wire, kj::Own<kj::AsyncIoStream> inner, Side side)
+      : wire_(std::move(wire)), inner_(kj::mv(inner)), side_(side) {
     wire_->streams_.push_back(this);
   }
   ~FaultStream() noexcept(false) { std::erase(wire_->streams_, this); }
@@ -50,10 +50,14 @@ class MemoryWire::FaultStream final : public kj::AsyncIoStream {
   }
   kj::Promise<void> write(const void* buffer, size_t size) override {
     if (dead_) return gone();
+    if (lost(size)) return canceler_.wrap(kj::Promise<void>(kj::NEVER_DONE));
     return canceler_.wrap(wire_->passage().then([this, buffer, size] { return inner_->write(buffer, size); }));
   }
   kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override {
     if (dead_) return gone();
+    size_t size = 0;
+    for (const auto& piece : pieces) size += piece.size();
+    if (lost(size)) return canceler_.wrap(kj::Promise<void>(kj::NEVER_DONE));
     return canceler_.wrap(wire_->passage().then([this, pieces] { return inner_->write(pieces); }));
   }
   kj::Promise<void> whenWriteDisconnected() override { return inner_->whenWriteDisconnected(); }
@@ -66,10 +70,15 @@ class MemoryWire::FaultStream final : public kj::AsyncIoStream {
   }
 
  private:
+  bool lost(size_t size) {
+    if (wire_->on_write_) wire_->on_write_(side_, size);
+    return wire_->muted_[static_cast<size_t>(side_)];
+  }
   static kj::Exception gone() { return KJ_EXCEPTION(DISCONNECTED, "connection was cut"); }
 
   std::shared_ptr<MemoryWire> wire_;
   kj::Own<kj::AsyncIoStream> inner_;
+  Side side_;
   kj::Canceler canceler_;
   bool dead_ = false;
 };
@@ -77,7 +86,8 @@ class MemoryWire::FaultStream final : public kj::AsyncIoStream {
 MemoryWire::Ends MemoryWire::connect() {
   auto pipe = kj::newTwoWayPipe();
   auto self = shared_from_this();
-  return {kj::heap<FaultStream>(self, kj::mv(pipe.ends[0])), kj::heap<FaultStream>(self, kj::mv(pipe.ends[1]))};
+  return {kj::heap<FaultStream>(self, kj::mv(pipe.ends[0]), Side::client),
+          kj::heap<FaultStream>(self, kj::mv(pipe.ends[1]), Side::server)};
 }
 
 void MemoryWire::set_stalled(bool stalled) {
@@ -89,6 +99,7 @@ void MemoryWire::set_stalled(bool stalled) {
 }
 
 void MemoryWire::cut() {
+  muted_ = {};
   const auto streams = streams_;
   for (FaultStream* stream : streams)
     if (std::find(streams_.begin(), streams_.end(), stream) != streams_.end()) stream->cut();

@@ -7,6 +7,7 @@
 #include <kj/async-io.h>
 #include <kj/timer.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -64,7 +65,12 @@ class MemoryWire : public std::enable_shared_from_this<MemoryWire> {
   bool refusing() const { return refusing_; }
   // A partition without a sign: what is written waits, until the stall ends or the connection is cut.
   void set_stalled(bool stalled);
-  // Both ends of every live connection fail with "disconnected" at once.
+  // One end has lost its power: what it writes from now on reaches nobody, and it does not hear of it. Until the cut.
+  enum class Side : uint8_t { client, server };
+  void mute(Side side) { muted_[static_cast<size_t>(side)] = true; }
+  // Called before each write with what is about to be written.
+  void set_on_write(std::function<void(Side, size_t)> on_write) { on_write_ = std::move(on_write); }
+  // Both ends of every live connection fail with "disconnected" at once. Ends muteness.
   void cut();
   size_t live() const { return streams_.size() / 2; }
 
@@ -76,6 +82,8 @@ class MemoryWire : public std::enable_shared_from_this<MemoryWire> {
   uint32_t latency_ms_ = 0;
   bool refusing_ = false;
   bool stalled_ = false;
+  std::array<bool, 2> muted_{};
+  std::function<void(Side, size_t)> on_write_;
   std::vector<kj::Own<kj::PromiseFulfiller<void>>> waiting_;
   std::vector<FaultStream*> streams_;
 };

@@ -178,10 +178,12 @@ std::function<kj::Promise<Uplink::Connected>()> NetworkCore::memory_dialer(const
   return
       [this, wire, id = options.memory_listener.id(), centre, self = options.self]() -> kj::Promise<Uplink::Connected> {
         auto found = listeners_.find(id);
-        // A listener that was restarted is another actor of the same name.
+        // A listener that was restarted is another actor of the same name. One that was down when the uplink began has
+        // no name yet; in-memory networks have one centre.
         if (found == listeners_.end())
-          found = std::find_if(listeners_.begin(), listeners_.end(),
-                               [&](const auto& entry) { return entry.second.object->self() == centre; });
+          found = std::find_if(listeners_.begin(), listeners_.end(), [&](const auto& entry) {
+            return centre.node_id.empty() || entry.second.object->self() == centre;
+          });
         if (found == listeners_.end()) return KJ_EXCEPTION(DISCONNECTED, "the centre is not listening");
         auto& listener = *found->second.object;
         auto stream = listener.connect_memory(*wire, self);

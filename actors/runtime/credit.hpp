@@ -15,6 +15,7 @@
 #include <optional>
 #include <utility>
 
+#include "messages/buggify.hpp"
 #include "messages/check.hpp"
 #include "messages/result.hpp"
 
@@ -47,6 +48,7 @@ class CreditWindow {
   bool release(Credit credit) {
     const Credit out = in_flight();
     const bool honest = credit.messages <= out.messages && credit.bytes <= out.bytes;
+    if (credit.messages > 0 && buggify::bug(buggify::Bug::credit_not_returned)) --credit.messages;
     available_.messages += credit.messages < out.messages ? credit.messages : out.messages;
     available_.bytes += credit.bytes < out.bytes ? credit.bytes : out.bytes;
     return honest;
@@ -68,7 +70,8 @@ class CreditedInbox {
 
   // Errors: overloaded (does not fit now); the item is untouched.
   Status push(Item&& item, uint64_t bytes) {
-    if (used_.messages >= capacity_.messages || bytes > capacity_.bytes - used_.bytes)
+    const bool full = used_.messages >= capacity_.messages || bytes > capacity_.bytes - used_.bytes;
+    if (full && !buggify::bug(buggify::Bug::inbox_unbounded))
       return fail(
           Errc::overloaded, "inbox",
           std::to_string(used_.messages) + " messages and " + std::to_string(used_.bytes) + " bytes are queued");

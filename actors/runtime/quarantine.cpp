@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "messages/buggify.hpp"
+
 namespace drover::runtime {
 
 Quarantine::Quarantine(QuarantineRules rules, const Clock& clock, LogSink log, QuarantineSink* sink)
@@ -31,6 +33,7 @@ bool Quarantine::record_death(std::string_view receiver, const Bytes& payload, s
     std::scoped_lock lock(mutex_);
     if (quarantined_.contains(key)) return false;
     count = ++deaths_[key];
+    if (buggify::bug(buggify::Bug::poison_for_ever)) count = deaths_[key] = 1;
     if (count == 1) suspect_order_.push_back(key);
     if (count >= std::max(rules_.deaths, 1u)) {
       deaths_.erase(key);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "messages/buggify.hpp"
 #include "messages/check.hpp"
 
 namespace drover::runtime {
@@ -116,7 +117,7 @@ Decisions Supervision::stop(int64_t now_ms) {
 bool Supervision::may_restart(int64_t now_ms) {
   restarts_ms_.push_back(now_ms);
   while (now_ms - restarts_ms_.front() > rules_.intensity.window_ms) restarts_ms_.pop_front();
-  return restarts_ms_.size() <= rules_.intensity.max_restarts;
+  return restarts_ms_.size() <= rules_.intensity.max_restarts || buggify::bug(buggify::Bug::intensity_swallowed);
 }
 
 bool Supervision::in_group(size_t cause, size_t child) const {
@@ -126,7 +127,7 @@ bool Supervision::in_group(size_t cause, size_t child) const {
     case Strategy::one_for_all:
       return true;
     case Strategy::rest_for_one:
-      return child >= cause;
+      return buggify::bug(buggify::Bug::restart_order_reversed) ? child <= cause : child >= cause;
   }
   return false;
 }

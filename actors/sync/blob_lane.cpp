@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "messages/buggify.hpp"
+
 namespace drover::sync {
 namespace {
 
@@ -36,6 +38,8 @@ void BlobLane::wants(int64_t now_ns, const std::deque<Want>& list) {
   asking_ = false;
   if (!up_) return;
   wants_ = list;
+  for (Want& want : wants_)
+    if (want.offset > 0 && buggify::bug(buggify::Bug::resume_offset_off_by_one)) ++want.offset;
   if (list.empty()) ask_after_ns_ = now_ns + static_cast<int64_t>(limits_.idle_ms) * ns_per_ms;
 }
 

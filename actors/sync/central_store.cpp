@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <stdexcept>
 
+#include "messages/buggify.hpp"
 #include "messages/datapack.hpp"
 #include "messages/episode.hpp"
 
@@ -57,6 +59,7 @@ CentralStore::CentralStore(storage::Env inbox_env, storage::Env central_env)
       inbox_(storage::Inbox::open(inbox_env_, {.verify_hashes = false})),
       progress_(storage::Inbox::open(central_env_)),
       packs_(central_env_),
+      valuations_(central_env_),
       episodes_(central_env_),
       blobs_(storage::Blobs::open(central_env_)),
       knowledge_(storage::KnowledgeStore::open(central_env_)) {}
@@ -71,6 +74,7 @@ Result<std::unique_ptr<CentralStore>> CentralStore::open(const CentralStoreOptio
   DROVER_ASSIGN(auto central_env,
                 storage::Env::open(env_options(options, "central",
                                                joined({storage::Inbox::databases(), storage::DatapackStore::databases(),
+                                                       storage::ValuationStore::databases(),
                                                        storage::EpisodeStore::databases(), storage::Blobs::databases(),
                                                        storage::KnowledgeStore::databases()}))));
   return std::unique_ptr<CentralStore>(new CentralStore(std::move(inbox_env), std::move(central_env)));
@@ -116,7 +120,7 @@ Result<Applied> CentralStore::apply(const StreamId& stream, uint64_t max_bytes, 
     return inbox_.read_in(txn, stream.robot, stream.incarnation, done_seq + 1, max_bytes);
   }));
   if (blocks.empty()) return Applied{0, 0, done_seq, false};
-  return central_env_.write([&](WriteTxn& txn) -> Result<Applied> {
+  auto result = central_env_.write([&](WriteTxn& txn) -> Result<Applied> {
     Applied applied;
     applied.applied_seq = done_seq;
     storage::DatapackBatch packs(packs_, txn);
@@ -126,16 +130,30 @@ Result<Applied> CentralStore::apply(const StreamId& stream, uint64_t max_bytes, 
         if (record.seq <= applied.applied_seq) continue;
         if (record.seq != applied.applied_seq + 1)
           return fail(Errc::corrupt, "inbox " + stream.robot, "a hole before seq " + std::to_string(record.seq));
-        DROVER_TRY(apply_record({txn, packs, stream, guard}, block, i, applied));
+        const bool last = &block == &blocks.back() && i + 1 == block.count();
+        if (!last || i == 0 || !buggify::bug(buggify::Bug::apply_skips_one))
+          DROVER_TRY(apply_record({txn, packs, stream, guard}, block, i, applied));
         applied.applied_seq = record.seq;
         ++applied.records;
       }
     }
     DROVER_TRY(packs.finish());
     applied.more = true;  // the caller asks again; an empty answer ends it
-    DROVER_TRY(progress_.set_watermark_in(txn, apply_consumer, stream.robot, stream.incarnation, applied.applied_seq));
+    if (!buggify::bug(buggify::Bug::watermark_not_in_transaction))
+      DROVER_TRY(set_applied(txn, stream, applied.applied_seq));
     return applied;
   });
+  if (result && buggify::bug(buggify::Bug::watermark_not_in_transaction))
+    DROVER_TRY(central_env_.write([&](WriteTxn& txn) { return set_applied(txn, stream, result->applied_seq); }));
+  return result;
+}
+
+Status CentralStore::set_applied(WriteTxn& txn, const StreamId& stream, uint64_t seq) const {
+  return progress_.set_watermark_in(txn, apply_consumer, stream.robot, stream.incarnation, seq);
+}
+
+Status CentralStore::skip_to(const StreamId& stream, uint64_t seq) {
+  return central_env_.write([&](WriteTxn& txn) { return set_applied(txn, stream, seq); });
 }
 
 Status CentralStore::apply_record(const Target& to, const Block& block, size_t index, Applied& applied) {
@@ -158,6 +176,7 @@ Status CentralStore::apply_record(const Target& to, const Block& block, size_t i
 }
 
 Status CentralStore::take_record(const Target& to, const RecordView& record) {
+  if (buggify::poisonous(as_text(record.payload))) throw std::runtime_error("a record that kills who applies it");
   const RecordOrigin origin{to.stream.robot, to.stream.incarnation, record.seq};
   WriteTxn& txn = to.txn;
   switch (record.kind) {
@@ -208,7 +227,8 @@ Status CentralStore::take_datapack(const Target& to, const RecordView& record) {
 
 Status CentralStore::take_receipt(WriteTxn& txn, const RecordOrigin& origin, const RecordView& record) {
   DROVER_ASSIGN(const auto receipt, decode_receipt(record.payload));
-  DROVER_TRY(episodes_.put_receipt(txn, origin, receipt, record.payload));
+  if (!buggify::bug(buggify::Bug::receipt_dropped))
+    DROVER_TRY(episodes_.put_receipt(txn, origin, receipt, record.payload));
   return blobs_.unwant_in(txn, origin.robot, receipt.hash);
 }
 

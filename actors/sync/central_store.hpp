@@ -31,6 +31,7 @@
 #include "storage/episode_store.hpp"
 #include "storage/inbox.hpp"
 #include "storage/marks.hpp"
+#include "storage/valuation_store.hpp"
 
 namespace drover::sync {
 
@@ -77,6 +78,8 @@ class CentralStore {
   Result<uint64_t> applied_seq(const StreamId& stream) const;
   Result<std::vector<storage::WantedChunk>> wanted(const std::string& robot, uint64_t budget_bytes,
                                                    uint32_t max_items) const;
+  // Moves the watermark without applying: what a consumer that lost its place would do. For seeded bugs only.
+  Status skip_to(const StreamId& stream, uint64_t seq);
   // Several pieces in one transaction; one result each.
   Result<std::vector<storage::Blobs::PieceResult>> put_pieces(std::span<const storage::Blobs::Piece> pieces);
   Result<storage::HeldKnowledge> knowledge() const;
@@ -87,8 +90,11 @@ class CentralStore {
 
   const storage::Env& inbox_env() const { return inbox_env_; }
   const storage::Env& central_env() const { return central_env_; }
+  // For who keeps tables of its own beside what records become (novelty).
+  storage::Env& central_env_to_write() { return central_env_; }
   const storage::Inbox& inbox() const { return inbox_; }
   const storage::DatapackStore& packs() const { return packs_; }
+  const storage::ValuationStore& valuations() const { return valuations_; }
   const storage::EpisodeStore& episodes() const { return episodes_; }
   const storage::Blobs& blobs() const { return blobs_; }
   const storage::KnowledgeStore& knowledge_store() const { return knowledge_; }
@@ -104,6 +110,7 @@ class CentralStore {
     const StreamId& stream;
     const RecordGuard& guard;
   };
+  Status set_applied(storage::WriteTxn& txn, const StreamId& stream, uint64_t seq) const;
   Status apply_record(const Target& to, const Block& block, size_t index, Applied& applied);
   Status take_record(const Target& to, const RecordView& record);
   Status take_episode(const Target& to, const RecordView& record);
@@ -115,6 +122,7 @@ class CentralStore {
   storage::Inbox inbox_;
   storage::Inbox progress_;
   storage::DatapackStore packs_;
+  storage::ValuationStore valuations_;
   storage::EpisodeStore episodes_;
   storage::Blobs blobs_;
   storage::KnowledgeStore knowledge_;

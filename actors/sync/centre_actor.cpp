@@ -7,6 +7,8 @@
 #include <chrono>
 #include <set>
 
+#include "messages/buggify.hpp"
+
 namespace drover::sync {
 namespace {
 
@@ -84,7 +86,8 @@ struct CentreState {
     if (next == dirty.end()) next = dirty.begin();
     last = *next;
     const int64_t began_ns = now_ns();
-    auto applied = store->apply(last, config.apply_bytes, guard());
+    const uint64_t apply_bytes = buggify::fire(buggify::Site::centre_apply_little) ? 1 : config.apply_bytes;
+    auto applied = store->apply(last, apply_bytes, guard());
     if (!applied) return trouble(applied.error());
     alarm.clear();
     facts.applied_records += applied->records;
@@ -112,11 +115,17 @@ struct CentreState {
     self->delayed_send(self, Millis(config.retry_ms), Apply{});
   }
 
+  uint64_t durable(const StreamId& stream) const {
+    const auto facts = store->open_stream(stream, env->unix_ns());
+    return facts ? facts->durable_seq : 0;
+  }
+
   // ---- chunks
   WantsReply wants(const ListWants& r) {
     const uint64_t allowed_bytes = std::min({r.budget_bytes, config.wants_bytes_max, tokens()});
-    if (allowed_bytes == 0) return ChunkWants{};
-    auto wanted = store->wanted(r.robot, allowed_bytes, r.max_items);
+    if (allowed_bytes == 0 || buggify::fire(buggify::Site::centre_wants_nothing)) return ChunkWants{};
+    const uint32_t max_items = buggify::fire(buggify::Site::centre_wants_one) ? 1 : r.max_items;
+    auto wanted = store->wanted(r.robot, allowed_bytes, max_items);
     if (!wanted) return tl::unexpected(wanted.error());
     ChunkWants list;
     for (const auto& w : *wanted) {
@@ -141,7 +150,7 @@ struct CentreState {
     pieces.push_back(piece);
     promises.push_back(promise);
     pieces_bytes += piece.bytes.size();
-    if (pieces_bytes >= config.pieces_bytes_max)
+    if (pieces_bytes >= config.pieces_bytes_max || buggify::fire(buggify::Site::centre_pieces_alone))
       commit_pieces();
     else if (pieces.size() == 1)
       self->send(self, CommitPieces{});  // behind the pieces that are queued already
@@ -214,6 +223,8 @@ caf::behavior centre_actor(CentreActor* self, runtime::Environment* env, CentreC
   inbox.send(self, WatchInbox{});
   const auto streams = s.store->streams();
   if (!streams) throw std::runtime_error(streams.error().message());
+  for (const StreamId& stream : *streams)
+    if (buggify::bug(buggify::Bug::watermark_lost_on_restart)) (void)s.store->skip_to(stream, s.durable(stream));
   s.grown(InboxGrew{*streams});
   return {
       [&s](const InboxGrew& grew) { s.grown(grew); },   [&s](const Apply&) { s.apply(); },

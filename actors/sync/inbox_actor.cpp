@@ -6,6 +6,8 @@
 #include <chrono>
 #include <set>
 
+#include "messages/buggify.hpp"
+
 namespace drover::sync {
 namespace {
 
@@ -61,12 +63,14 @@ struct InboxState {
   caf::result<AppendReply> take(const StoreBlock& block) {
     auto promise = self->make_response_promise<AppendReply>();
     const uint64_t bytes = block.block.bytes().size();
-    if (pending_bytes + bytes > config.pending_bytes_max) {
+    if (pending_bytes + bytes > config.pending_bytes_max || buggify::fire(buggify::Site::inbox_overloaded)) {
       promise.deliver(AppendReply(AppendAck{0, AckStatus::overloaded, "too many blocks wait for the disk"}));
       return promise;
     }
     pending.push_back({block.robot, block.incarnation, block.block, block.now_unix_ns});
     promises.push_back(promise);
+    if (buggify::bug(buggify::Bug::ack_before_commit))
+      promise.deliver(AppendReply(AppendAck{block.block.last_seq(), AckStatus::ok, {}}));
     pending_bytes += bytes;
     if (pending_bytes >= config.commit_bytes_max)
       commit();
@@ -82,6 +86,12 @@ struct InboxState {
       self->delayed_send(self, std::chrono::milliseconds(config.commit_delay_ms), Commit{});
     else
       self->send(self, Commit{});  // behind the blocks that are queued already
+  }
+
+  void schedule_late() {
+    constexpr int late_ms = 20;
+    scheduled = true;
+    self->delayed_send(self, std::chrono::milliseconds(late_ms), Commit{});
   }
 
   void commit() {
@@ -102,7 +112,8 @@ struct InboxState {
         ++facts.blocks;
         facts.bytes += blocks[i].block.bytes().size();
       }
-      waiting[i].deliver(AppendReply(AppendAck{o.durable_seq, ack_status(o.status), o.message}));
+      if (waiting[i].pending())
+        waiting[i].deliver(AppendReply(AppendAck{o.durable_seq, ack_status(o.status), o.message}));
     }
     tell({grown.begin(), grown.end()});
   }
@@ -146,6 +157,7 @@ caf::behavior inbox_actor(InboxActor* self, runtime::Environment* env, InboxConf
       [&s](const StoreBlock& block) { return s.take(block); },
       [&s](const Commit&) {
         s.scheduled = false;
+        if (buggify::fire(buggify::Site::inbox_commit_late)) return s.schedule_late();
         s.commit();
       },
       [&s](const OpenStream& r) {

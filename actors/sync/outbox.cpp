@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "messages/buggify.hpp"
+
 namespace drover::sync {
 
 void Outbox::link_up(uint64_t durable_seq, uint64_t window_bytes, uint32_t block_max_bytes) {
@@ -37,6 +39,8 @@ std::optional<Outbox::Read> Outbox::next_read() {
   // Waiting for room beats cutting small blocks: a block is asked for only when at least half a block fits.
   if (room_bytes < block_max_bytes_ / 2) return std::nullopt;
   reading_ = true;
+  constexpr uint32_t one_record_bytes = 64;  // less than any record: the journal gives one
+  if (buggify::fire(buggify::Site::outbox_one_record)) return Read{sent_seq_ + 1, one_record_bytes, generation_};
   return Read{sent_seq_ + 1, static_cast<uint32_t>(std::min<uint64_t>(room_bytes, block_max_bytes_)), generation_};
 }
 
@@ -102,6 +106,7 @@ void Outbox::rewind() {
   in_flight_.clear();
   in_flight_bytes_ = 0;
   reading_ = false;
+  if (sent_seq_ > acked_seq_ && up_ && buggify::bug(buggify::Bug::rewind_forgotten)) return;
   sent_seq_ = acked_seq_;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "actors/network/uplink_messages.hpp"
+#include "messages/buggify.hpp"
 
 namespace drover::sync {
 namespace {
@@ -51,6 +52,14 @@ BlockReply block_reply(network::AckStatus status) {
       return BlockReply::overloaded;
   }
   return BlockReply::lost;
+}
+
+// The same bytes with another one in their middle.
+Bytes damaged(const Bytes& bytes) {
+  return Bytes::make(bytes.size(), [&](std::span<std::byte> out) {
+    std::copy(bytes.data(), bytes.data() + bytes.size(), out.begin());
+    if (!out.empty()) out[out.size() / 2] ^= std::byte{1};
+  });
 }
 
 struct OutboxState;
@@ -129,7 +138,8 @@ struct OutboxState {
     const uint64_t last = block.last_seq;
     ++facts.blocks_sent;
     facts.journal_bytes_sent += block.block.size();
-    uplink.request(self, call_timeout(), network::SendBlock{block.block})
+    const Bytes bytes = buggify::fire(buggify::Site::outbox_bad_block) ? damaged(block.block) : block.block;
+    uplink.request(self, call_timeout(), network::SendBlock{bytes})
         .then(
             [this, generation, first, last](network::AppendReply& reply) {
               if (reply)
@@ -153,6 +163,7 @@ struct OutboxState {
     if (generation == journal.generation() && reply != BlockReply::ok)
       env->log(LogLevel::warn, "sync.block_not_taken first_seq=" + std::to_string(first) +
                                    " last_seq=" + std::to_string(last) + " reason=" + log_value(reason));
+    if (buggify::fire(buggify::Site::outbox_answer_lost)) reply = BlockReply::lost;
     journal.replied(generation, first, last, reply, durable_seq, reason);
     if (journal.paused()) self->delayed_send(self, Millis(config.retry_ms), ResumeJournal{journal.generation()});
     pump_journal();
@@ -195,12 +206,13 @@ struct OutboxState {
   }
 
   void send_piece(const BlobLane::Piece& piece, const Bytes& bytes) {
-    uplink.request(self, call_timeout(), network::SendChunk{piece.hash, piece.offset, piece.size_bytes, bytes})
+    const Bytes sent = buggify::fire(buggify::Site::outbox_bad_piece) ? damaged(bytes) : bytes;
+    uplink.request(self, call_timeout(), network::SendChunk{piece.hash, piece.offset, piece.size_bytes, sent})
         .then(
             [this, piece](network::ChunkReply& reply) {
               if (!reply) {
                 piece_refused(piece);
-              } else if (blobs.piece_done(piece, reply->complete)) {
+              } else if (blobs.piece_done(piece, reply->complete) || buggify::bug(buggify::Bug::acked_when_sent)) {
                 store.send(self, ChunkAcked{piece.hash});
               }
               pump_blobs();
@@ -222,6 +234,7 @@ struct OutboxState {
         .then(
             [this](network::KnowledgeReply& reply) {
               fetching_knowledge = false;
+              if (buggify::fire(buggify::Site::knowledge_answer_lost)) return;
               if (reply && !reply->snapshot.empty()) apply_knowledge(reply->snapshot);
             },
             [this](caf::error&) { fetching_knowledge = false; });
@@ -313,6 +326,9 @@ struct OutboxState {
             [this](RobotStoreFacts& f) {
               asking_store = false;
               journal.journal_grew(f.last_seq);
+              // A mark that its disk did not take is told again; without it a robot at rest would never learn it.
+              told_acked_seq = std::min(told_acked_seq, f.acked_seq);
+              tell_acked();
               network::NodeStatus status{f.last_seq,           f.acked_seq,       f.blob_bytes,
                                          f.blob_backlog_bytes, f.capture_stopped, f.alarm};
               if (status.alarm.empty()) status.alarm = journal.halted();

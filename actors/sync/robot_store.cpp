@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "messages/buggify.hpp"
 #include "messages/check.hpp"
 #include "messages/episode.hpp"
 
@@ -64,7 +65,35 @@ Result<RobotStore> RobotStore::open(const RobotStoreOptions& options) {
   return RobotStore(options, std::move(env), std::move(journal));
 }
 
+Status RobotStore::store_marks_in(WriteTxn& txn, const std::vector<SourceMark>& marks) const {
+  for (const SourceMark& mark : marks) {
+    if (mark.value.empty()) {
+      DROVER_TRY(marks_.erase_in(txn, mark.key));
+    } else {
+      DROVER_TRY(marks_.set_in(txn, mark.key, mark.value));
+    }
+  }
+  return {};
+}
+
 Result<StoredCapture> RobotStore::store(const StoreCapture& capture, int64_t now_unix_ns) {
+  const auto apart = [&](buggify::Bug bug, StoreCapture part) -> Status {  // what must commit together, in two steps
+    if (!buggify::bug(bug)) return {};
+    return env_.write([&](WriteTxn& txn) -> Status {
+      for (const NewChunk& chunk : part.chunks)
+        DROVER_TRY(blobs_.put_in(txn, {chunk.hash, chunk.bytes.view(), chunk.value_per_byte, chunk.episode_id}));
+      DROVER_TRY(journal_.append_in(txn, views_of(part.records)));
+      return store_marks_in(txn, part.marks);
+    });
+  };
+  DROVER_TRY(apart(buggify::Bug::mark_before_store, {{}, {}, capture.marks}));
+  DROVER_TRY(apart(buggify::Bug::capture_not_atomic, {capture.records, {}, capture.marks}));
+  auto stored = store_once(capture, now_unix_ns);
+  if (stored) DROVER_TRY(apart(buggify::Bug::mark_after_store, {{}, {}, capture.marks}));
+  return stored;
+}
+
+Result<StoredCapture> RobotStore::store_once(const StoreCapture& capture, int64_t now_unix_ns) {
   return env_.write([&](WriteTxn& txn) -> Result<StoredCapture> {
     uint64_t incoming_bytes = 0;
     for (const NewChunk& chunk : capture.chunks) {
@@ -72,21 +101,16 @@ Result<StoredCapture> RobotStore::store(const StoreCapture& capture, int64_t now
       if (!held) incoming_bytes += chunk.bytes.size();
     }
     DROVER_ASSIGN(const auto receipts, make_room(txn, incoming_bytes, now_unix_ns));
-    DROVER_TRY(journal_receipts(txn, journal_, receipts));
+    if (!buggify::bug(buggify::Bug::evict_without_receipt)) DROVER_TRY(journal_receipts(txn, journal_, receipts));
     for (const NewChunk& chunk : capture.chunks) {
       DROVER_TRY(forget_damaged(txn, chunk.hash, now_unix_ns));
       DROVER_ASSIGN(const bool stored,
                     blobs_.put_in(txn, {chunk.hash, chunk.bytes.view(), chunk.value_per_byte, chunk.episode_id}));
       (void)stored;
     }
+    if (buggify::bug(buggify::Bug::capture_not_atomic)) return StoredCapture{};
     DROVER_ASSIGN(const auto range, journal_.append_in(txn, views_of(capture.records)));
-    for (const SourceMark& mark : capture.marks) {
-      if (mark.value.empty()) {
-        DROVER_TRY(marks_.erase_in(txn, mark.key));
-      } else {
-        DROVER_TRY(marks_.set_in(txn, mark.key, mark.value));
-      }
-    }
+    if (!buggify::bug(buggify::Bug::mark_after_store)) DROVER_TRY(store_marks_in(txn, capture.marks));
     return StoredCapture{range.first_seq, range.last_seq};
   });
 }
@@ -107,9 +131,10 @@ Status RobotStore::forget_damaged(WriteTxn& txn, const Hash& hash, int64_t now_u
 Result<std::vector<Receipt>> RobotStore::make_room(WriteTxn& txn, uint64_t incoming_bytes, int64_t now_unix_ns) const {
   if (incoming_bytes == 0) return std::vector<Receipt>{};
   DROVER_ASSIGN(const auto totals, blobs_.totals_in(txn));
-  if (totals.held_bytes + incoming_bytes <= options_.quota_bytes) return std::vector<Receipt>{};
+  if (totals.held_bytes + incoming_bytes <= options_.quota_bytes || buggify::bug(buggify::Bug::quota_ignored))
+    return std::vector<Receipt>{};
   const uint64_t needed_bytes = totals.held_bytes + incoming_bytes - options_.quota_bytes;
-  if (totals.acked_bytes < needed_bytes)
+  if (totals.acked_bytes < needed_bytes && !buggify::bug(buggify::Bug::evict_unacked))
     return fail(Errc::disk_full, "quota",
                 "chunks need " + std::to_string(incoming_bytes) + " bytes, the quota of " +
                     std::to_string(options_.quota_bytes) + " holds " + std::to_string(totals.held_bytes) +
@@ -151,7 +176,7 @@ Status RobotStore::journal_lost_chunk(const Hash& hash, const Error& why, int64_
   const std::string key = std::string(lost_prefix) + to_hex(hash);
   return env_.write([&](WriteTxn& txn) -> Status {
     DROVER_ASSIGN(const auto told, marks_.get_in(txn, key));
-    if (told) return {};
+    if (told || buggify::bug(buggify::Bug::lost_chunk_not_told)) return {};
     DROVER_ASSIGN(const auto facts, blobs_.facts_in(txn, hash));
     Receipt receipt;
     receipt.time_unix_ns = now_unix_ns;
@@ -182,13 +207,14 @@ Status RobotStore::chunks_settled(uint64_t applied_seq) {
   auto due = env_.read([&](const ReadTxn& txn) -> Result<bool> {
     DROVER_ASSIGN(const auto facts, journal_.facts_in(txn));
     DROVER_ASSIGN(const auto totals, blobs_.totals_in(txn));
-    return facts.last_seq <= applied_seq && totals.acked_bytes < totals.held_bytes;
+    const bool settled = facts.last_seq <= applied_seq || buggify::bug(buggify::Bug::settled_too_early);
+    return settled && totals.acked_bytes < totals.held_bytes;
   });
   if (!due) return tl::unexpected(due.error());
   if (!*due) return {};
   return env_.write([&](WriteTxn& txn) -> Status {
     DROVER_ASSIGN(const auto facts, journal_.facts_in(txn));
-    if (facts.last_seq > applied_seq) return {};
+    if (facts.last_seq > applied_seq && !buggify::bug(buggify::Bug::settled_too_early)) return {};
     std::vector<Hash> held;
     DROVER_TRY(blobs_.each_held_in(txn, [&](const Hash& hash, const storage::ChunkFacts& chunk) -> Status {
       if (!chunk.acked) held.push_back(hash);
@@ -203,7 +229,7 @@ Result<KnowledgeApplied> RobotStore::apply_knowledge(const Bytes& snapshot) {
   DROVER_ASSIGN(const auto signed_knowledge, decode_signed_knowledge(snapshot));
   if (!options_.knowledge_key)
     return fail(Errc::refused, "knowledge", "no signing key is configured (knowledge.public_key_file)");
-  if (!verify_knowledge(signed_knowledge, *options_.knowledge_key))
+  if (!verify_knowledge(signed_knowledge, *options_.knowledge_key) && !buggify::bug(buggify::Bug::knowledge_unsigned))
     return fail(Errc::refused, "knowledge", "the signature is not of the configured key");
   DROVER_ASSIGN(const auto knowledge, decode_knowledge(signed_knowledge.body));
   DROVER_ASSIGN(const uint64_t version,

@@ -162,6 +162,8 @@ class RobotStore {
  private:
   RobotStore(RobotStoreOptions options, storage::Env env, storage::Journal journal);
   Result<std::vector<Receipt>> make_room(storage::WriteTxn& txn, uint64_t incoming_bytes, int64_t now_unix_ns) const;
+  Result<StoredCapture> store_once(const StoreCapture& capture, int64_t now_unix_ns);
+  Status store_marks_in(storage::WriteTxn& txn, const std::vector<SourceMark>& marks) const;
   Status forget_damaged(storage::WriteTxn& txn, const Hash& hash, int64_t now_unix_ns) const;
   Status journal_lost_chunk(const Hash& hash, const Error& why, int64_t now_unix_ns);
 

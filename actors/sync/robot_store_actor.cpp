@@ -4,6 +4,8 @@
 #include <caf/stateful_actor.hpp>
 #include <set>
 
+#include "messages/buggify.hpp"
+
 namespace drover::sync {
 namespace {
 
@@ -47,6 +49,7 @@ struct StoreState {
     const auto facts = store->facts();
     if (!facts || facts->last_seq == last_seq) return;
     last_seq = facts->last_seq;
+    if (buggify::fire(buggify::Site::store_growth_untold)) return;  // the next status says it
     for (const auto& watcher : watchers) self->send(watcher, JournalGrew{last_seq});
   }
 
@@ -65,6 +68,10 @@ struct StoreState {
 
   void write_acks() {
     acks_scheduled = false;
+    if (buggify::fire(buggify::Site::store_acks_forgotten)) {
+      pending_chunks.clear();
+      return;
+    }
     Status written;
     if (pending_acked_seq > acked_seq) {
       written = store->records_acked(pending_acked_seq);

@@ -5,6 +5,8 @@
 #include <caf/stateful_actor.hpp>
 #include <chrono>
 
+#include "messages/buggify.hpp"
+
 namespace drover::sync {
 namespace {
 
@@ -69,10 +71,15 @@ struct PeerState {
     };
     auto block = Block::parse(request.block);
     if (!block) return refuse(AckStatus::corrupt, block.error());
-    if (auto hashes = block->verify_hashes(); !hashes) return refuse(AckStatus::corrupt, hashes.error());
+    if (auto hashes = block->verify_hashes(); !hashes && !buggify::bug(buggify::Bug::hashes_not_checked))
+      return refuse(AckStatus::corrupt, hashes.error());
     inbox.request(self, timeout(), StoreBlock{robot(), hello.incarnation, std::move(*block), env->unix_ns()})
         .then(
             [this, promise, bytes = request.block.size()](AppendReply& reply) mutable {
+              if (buggify::fire(buggify::Site::sessions_answer_lost)) {
+                promise.deliver(AppendReply(fail(Errc::unavailable, "inbox", "the answer was lost; resend")));
+                return;
+              }
               if (reply) {
                 durable_seq = std::max(durable_seq, reply->durable_seq);
                 self->send(parent, AppendNoted{robot(), bytes, *reply});
@@ -120,7 +127,9 @@ caf::behavior peer_actor(PeerActor* self, runtime::Environment* env, SessionsCon
         return s.forward<ChunkAck>(s.centre, StorePiece{s.robot(), r.hash, r.offset, r.size_bytes, r.bytes}, "chunk");
       },
       [&s](const PeerKnowledge& r) { return s.forward<KnowledgeUpdate>(s.centre, ReadKnowledge{r.have}, "knowledge"); },
-      [&s](const PeerQuery& r) { return s.forward<QueryReply>(s.centre, RunQuery{r.session.peer, r.request}, "query"); },
+      [&s](const PeerQuery& r) {
+        return s.forward<QueryReply>(s.centre, RunQuery{r.session.peer, r.request}, "query");
+      },
       [&s](const PeerPing&) { return s.ping(); },
   };
 }

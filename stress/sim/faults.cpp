@@ -9,8 +9,16 @@
 namespace drover::simulate {
 namespace {
 
-constexpr std::array<std::string_view, fault_kinds> names{"cut",        "stall",       "offline",     "latency",
-                                                          "kill-robot", "kill-middle", "kill-centre", "reimage"};
+constexpr std::array<std::string_view, fault_kinds> names{
+    "cut",     "stall",       "offline",      "latency",   "kill-robot", "kill-middle",       "kill-centre",
+    "reimage", "power-robot", "power-centre", "disk-full", "clock",      "kill-centre-middle"};
+
+bool of_disks(FaultKind kind) {
+  return kind == FaultKind::power_robot || kind == FaultKind::power_centre || kind == FaultKind::disk_full;
+}
+bool may_be_centre(FaultKind kind) {
+  return kind == FaultKind::disk_full || kind == FaultKind::clock;
+}
 
 int64_t draw_value(FaultKind kind, const FaultPlan& plan, runtime::Rng& rng) {
   switch (kind) {
@@ -26,6 +34,15 @@ int64_t draw_value(FaultKind kind, const FaultPlan& plan, runtime::Rng& rng) {
       return rng.between(1, 60);
     case FaultKind::kill_centre:
       return rng.between(0, 3);
+    case FaultKind::kill_centre_middle:
+      return rng.between(1, 60);
+    case FaultKind::power_robot:
+    case FaultKind::power_centre:
+      return rng.between(0, 12);
+    case FaultKind::disk_full:
+      return rng.between(100, 20'000);
+    case FaultKind::clock:
+      return rng.chance(0.5) ? rng.between(-3'600'000, 3'600'000) : rng.between(-2'000, 2'000);
     default:
       return 0;
   }
@@ -41,6 +58,8 @@ std::string text_of(const Fault& fault) {
   std::string text = std::to_string(fault.at_ms);
   text.append(" ms ").append(fault_name(fault.kind)).append(" robot-").append(std::to_string(fault.robot + 1));
   if (fault.value != 0) text.append(" ").append(std::to_string(fault.value));
+  if (fault.kind == FaultKind::power_robot || fault.kind == FaultKind::power_centre)
+    text.append(" ").append(loss_name(fault.loss)).append(" down ").append(std::to_string(fault.down_ms)).append(" ms");
   return text;
 }
 
@@ -51,8 +70,9 @@ std::vector<Fault> draw_faults(uint64_t seed, const FaultPlan& plan) {
   for (size_t k = 0; k < fault_kinds; ++k) {
     const bool exists = rng.chance(0.6);
     const double strength = std::pow(10.0, rng.uniform() * 2 - 1);  // 0.1 .. 10
-    if (!exists || (!plan.reimages && static_cast<FaultKind>(k) == FaultKind::reimage)) continue;
-    weight[k] = static_cast<FaultKind>(k) == FaultKind::reimage ? strength / 20 : strength;
+    const auto kind = static_cast<FaultKind>(k);
+    if (!exists || (!plan.reimages && kind == FaultKind::reimage) || (!plan.disks && of_disks(kind))) continue;
+    weight[k] = kind == FaultKind::reimage ? strength / 20 : strength;
     total += weight[k];
   }
   std::vector<Fault> faults;
@@ -69,6 +89,11 @@ std::vector<Fault> draw_faults(uint64_t seed, const FaultPlan& plan) {
     fault.kind = static_cast<FaultKind>(kind);
     fault.robot = static_cast<uint32_t>(rng.below(plan.robots));
     fault.value = draw_value(fault.kind, plan, rng);
+    if (may_be_centre(fault.kind) && rng.chance(0.25)) fault.robot = plan.robots;
+    if (fault.kind == FaultKind::power_robot || fault.kind == FaultKind::power_centre) {
+      fault.loss = static_cast<Loss>(rng.below(losses));
+      fault.down_ms = rng.chance(0.5) ? 0 : rng.between(100, 20'000);
+    }
     if (weight[kind] > 0) faults.push_back(fault);
   }
   std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return a.at_ms < b.at_ms; });

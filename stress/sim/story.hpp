@@ -1,9 +1,12 @@
 // Story: one seed from beginning to end: robots work, faults strike, then everything heals and must converge.
 //
-// Safety: at every look the audit balances (each record and chunk in exactly one state), and no `error` is logged.
-// Liveness: after the last fault the backlog drains within drain_ms_max of virtual time, no lane is halted, and every
-// episode that was captured on a disk that still lives is at the centre exactly once. Where no fault took a disk and no
-// quota bound, the centre ends byte-equal to a twin run without faults.
+// Safety: at every look, and each time a node comes back after a power loss, the audit balances (each record and chunk
+// in exactly one state, nothing that was acknowledged is gone), a capture that was confirmed is there, what is in
+// flight or waits for a disk keeps its bounds, less valuable chunks go first, robots' knowledge never goes back, and no
+// `error` is logged that the faults do not explain. Liveness: after the last fault the backlog drains within
+// drain_ms_max of virtual time, no lane is halted, every robot has the newest knowledge, and every episode that was
+// captured on a disk that still lives is at the centre exactly once. Where no fault took a disk and no quota bound, the
+// centre ends byte-equal to a twin run without faults.
 #pragma once
 
 #include <array>
@@ -11,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "messages/buggify.hpp"
 #include "messages/hash.hpp"
 #include "stress/sim/faults.hpp"
 
@@ -27,6 +31,8 @@ struct StoryPlan {
   int64_t drain_ms_max = 600'000;
   bool twin = true;
   bool quotas = true;  // half of the robots get a disk that is too small for all their slices
+  bool odd = true;     // records of newer kinds, records that kill, slow and narrow coordinators, rare events (buggify)
+  buggify::Bug bug = buggify::Bug::none;  // seeded, for the testers' own test
 };
 
 // How often rare paths were reached, over the whole run.
@@ -40,7 +46,13 @@ enum class Probe : uint8_t {
   capture_waited,  // the store was full and the robot had to wait
   evictions,       // receipts for chunks that made room
   reimages,
-  shared_chunks,  // settled without being sent, because another robot had sent them
+  shared_chunks,    // settled without being sent, because another robot had sent them
+  power_losses,     // of robots and the centre
+  torn_writes,      // unsynced writes at the moment of a power loss
+  full_disks,       // operations that a full disk refused
+  refused_records,  // set aside at the centre with a reason: newer kinds, poison
+  deaths,           // of the centre's actor by poison
+  knowledge,        // versions published
   count_
 };
 inline constexpr size_t probes = static_cast<size_t>(Probe::count_);
@@ -57,6 +69,8 @@ struct StoryResult {
   int64_t virtual_ms = 0;
   int64_t drain_ms = 0;
   std::array<uint64_t, probes> probe{};
+  std::array<uint64_t, buggify::sites> fired{};  // rare events of messages/buggify.hpp
+  uint64_t bug_reached = 0;                      // how often the seeded bug's line ran
 };
 
 // Plays `faults` (in time order). Works in a folder of its own under `folder`, which it removes.

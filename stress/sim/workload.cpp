@@ -1,6 +1,7 @@
 #include "stress/sim/workload.hpp"
 
 #include "actors/runtime/rng.hpp"
+#include "messages/buggify.hpp"
 #include "messages/datapack.hpp"
 #include "messages/episode.hpp"
 #include "storage/blobs.hpp"
@@ -50,7 +51,37 @@ Datapack pack_of(const Episode& episode, runtime::Rng& rng) {
 
 }  // namespace
 
-sync::StoreCapture make_episode(const std::string& robot, uint64_t number, size_t slice_bytes) {
+namespace {
+
+bool of_newer_kind(const std::string& robot, uint64_t number, const Work& work) {
+  return work.newer_records && runtime::Rng::stream(number, robot + " newer").chance(0.1);
+}
+bool poisoned(const std::string& robot, uint64_t number, const Work& work) {
+  return work.poison && runtime::Rng::stream(number, robot + " poison").chance(0.04);
+}
+
+}  // namespace
+
+uint64_t refused_records(const std::string& robot, uint64_t number, const Work& work) {
+  return (of_newer_kind(robot, number, work) ? 1 : 0) + (poisoned(robot, number, work) ? 1 : 0);
+}
+
+namespace {
+
+void add_events(sync::StoreCapture& capture, const std::string& robot, uint64_t number, const Work& work, int64_t ns) {
+  Event event;
+  event.kind = "simulated";
+  event.detail = robot + " " + std::to_string(number);
+  if (number % 4 == 0) capture.records.push_back({RecordKind::event, ns, encode(event)});
+  if (of_newer_kind(robot, number, work)) capture.records.push_back({static_cast<RecordKind>(77), ns, encode(event)});
+  event.detail.append(" ").append(buggify::poison_mark);
+  if (poisoned(robot, number, work)) capture.records.push_back({RecordKind::event, ns, encode(event)});
+}
+
+}  // namespace
+
+sync::StoreCapture make_episode(const std::string& robot, uint64_t number, const Work& work) {
+  const size_t slice_bytes = work.slice_bytes;
   auto rng = runtime::Rng::stream(number, robot);
   auto shared = runtime::Rng::stream(number / 8, "calibration");
   const Bytes slice = slice_of(number % 8 == 7 ? shared : rng, slice_bytes);
@@ -70,6 +101,7 @@ sync::StoreCapture make_episode(const std::string& robot, uint64_t number, size_
   sync::StoreCapture capture;
   capture.records.push_back({RecordKind::episode, episode.end_unix_ns, encode(episode)});
   capture.records.push_back({RecordKind::datapack, episode.end_unix_ns, encode(pack_of(episode, rng))});
+  add_events(capture, robot, number, work, episode.end_unix_ns);
   for (size_t i = 0; i < episode.blobs[0].chunks.size(); ++i)
     capture.chunks.push_back({episode.blobs[0].chunks[i].hash, Bytes::copy_of(storage::chunk_of(slice, i)),
                               episode.value_per_byte, episode.episode_id});

@@ -8,8 +8,17 @@
 
 namespace drover::simulate {
 
-// Episode `number` of a robot with its datapack and a raw slice of `slice_bytes`. The same arguments give the same
-// bytes; no two episodes share content, except that every eighth repeats the slice of a fleet-wide calibration run.
-sync::StoreCapture make_episode(const std::string& robot, uint64_t number, size_t slice_bytes);
+struct Work {
+  size_t slice_bytes = 3'000;
+  bool newer_records = false;  // some records are of a kind that only a newer coordinator would know
+  bool poison = false;         // a few records kill who applies them
+};
+
+// Episode `number` of a robot with its datapack and a raw slice, and some events. The same arguments give the same
+// bytes; no two episodes share content, except that every eighth repeats the slice of a fleet-wide calibration run. The
+// mark "run" says which number was captured last.
+sync::StoreCapture make_episode(const std::string& robot, uint64_t number, const Work& work);
+// Of those records: how many no coordinator can take, and has to set aside with a reason.
+uint64_t refused_records(const std::string& robot, uint64_t number, const Work& work);
 
 }  // namespace drover::simulate
