@@ -9,7 +9,10 @@
 
 #include "stress/crash/crash.hpp"
 #include "stress/crash/recordings.hpp"
+#include "stress/fuzz/fuzz.hpp"
+#include "stress/real/real.hpp"
 #include "stress/sim/sim.hpp"
+#include "stress/soak/soak.hpp"
 
 namespace {
 
@@ -18,8 +21,11 @@ constexpr const char* help =
     "Usage: drover stress COMMAND [OPTIONS]\n\n"
     "  crash       kill -9 at random against one coordinator and three robots, then prove that nothing was lost\n"
     "  recordings  kill -9 while a robot acts and records, then account for every episode it began\n"
+    "  real        real processes under kills, bad networks, full disks, hostile peers, moved clocks, damaged stores\n"
     "  sim         whole fleets in virtual time, a seed each: faults drawn by the seed, replay, shrinking\n"
     "  semantics   the stress mix of rollouts through the whole semantic chain, with the table of its metrics\n"
+    "  fuzz        every parser of bytes from outside, with libFuzzer\n"
+    "  soak        load for as long as asked; fails on growth of memory, descriptors, backlog or latency\n"
     "  bench       rates, latencies, start times and memory beside their raw limits\n\n"
     "Examples\n"
     "  drover stress crash                        50 kills on generated logs\n"
@@ -45,6 +51,9 @@ int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "crash") return drover::crash::crash_main(argc - 1, argv + 1);
   if (command == "recordings") return drover::crash::recordings_main(argc - 1, argv + 1);
+  if (command == "fuzz") return drover::fuzz::fuzz_main(argc - 1, argv + 1);
+  if (command == "soak") return drover::soak::soak_main(argc - 1, argv + 1);
+  if (command == "real") return drover::real::real_main(argc - 1, argv + 1);
   if (command == "sim") return drover::simulate::sim_main(argc - 1, argv + 1);
   if (command == "semantics") return run_beside("stress-semantics", argv + 1);
   if (command == "bench") return run_beside("bench", argv + 1);

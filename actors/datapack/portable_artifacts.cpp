@@ -205,7 +205,7 @@ Status read_table(const Fields& root, const char* key, SetSample set, size_t cou
     }
     if (named.size() == tracks.size()) return {};
     for (const auto& [name, track] : tracks)
-      if (std::none_of(named.begin(), named.end(), [&](const auto& m) { return m.key == name; }))
+      if (std::none_of(named.begin(), named.end(), [&wanted = name](const auto& m) { return m.key == wanted; }))
         return table.bad("lacks '" + name.substr(0, 64) + "'");
     return {};
   });

@@ -107,7 +107,7 @@ Result<Logs> Logs::open(const std::string& folder, uint64_t seed, uint32_t episo
 
 Result<Logs::File> Logs::file(size_t robot, size_t index) const {
   const std::string prefix = fmt::format("{:05}_", index);
-  if (index < real_[robot].size()) {
+  if (robot < robots && index < real_[robot].size()) {
     const fs::path& path = real_[robot][index];
     std::ifstream in(path, std::ios::binary);
     std::string content((std::istreambuf_iterator<char>(in)), {});
@@ -118,9 +118,9 @@ Result<Logs::File> Logs::file(size_t robot, size_t index) const {
   options.seed = seed_ * 1'000'003 + index * robots + robot;
   options.episodes = episodes_;
   options.start_unix_ns += static_cast<int64_t>(index) * 3'600'000'000'000;
-  auto made = robot == 0   ? capture::generate_ur3(options)
-              : robot == 1 ? capture::generate_ur3e(options)
-                           : capture::generate_ros2(options);
+  auto made = robot % robots == 0   ? capture::generate_ur3(options)
+              : robot % robots == 1 ? capture::generate_ur3e(options)
+                                    : capture::generate_ros2(options);
   if (!made) return tl::unexpected(made.error());
   return File{prefix + made->name, std::move(made->content)};
 }
@@ -135,20 +135,23 @@ Result<std::unique_ptr<Fleet>> Fleet::create(const FleetOptions& options) {
   DROVER_TRY(fleet->enroll({"init", "--dir", "pki"}));
   DROVER_TRY(fleet->enroll({"node", "--dir", "pki", "--role", "coordinator", "--id", "centre", "--host", "localhost",
                             "--host", "127.0.0.1"}));
-  for (size_t i = 0; i < robots; ++i) {
+  for (size_t i = 0; i < options.robots; ++i) {
     DROVER_TRY(fleet->enroll({"node", "--dir", "pki", "--role", "robot", "--id", robot_name(i)}));
     fs::create_directories(fs::path(options.folder) / ("spool-" + robot_name(i)), failed);
   }
-  DROVER_ASSIGN(const uint16_t port, free_port());
-  DROVER_TRY(fleet->write_configs(port));
-  for (size_t i = 0; i < processes; ++i) {
-    const bool robot = i < robots;
-    const std::string name = robot ? robot_name(i) : "coordinator";
-    fleet->processes_[i] = std::make_unique<Process>(
-        name, std::vector<std::string>{options.drover, robot ? "robot" : "coordinator", "--config", name + ".toml"},
-        options.folder, options.folder + "/" + name + ".log");
-  }
+  DROVER_ASSIGN(fleet->port_, free_port());
+  DROVER_TRY(fleet->write_configs());
+  for (size_t i = 0; i <= options.robots; ++i) fleet->make_process(i);
   return fleet;
+}
+
+void Fleet::make_process(size_t index) {
+  const bool robot = index < options_.robots;
+  const std::string name = robot ? robot_name(index) : "coordinator";
+  std::vector<std::string> words{options_.drover, robot ? "robot" : "coordinator", "--config", name + ".toml"};
+  processes_.push_back(
+      std::make_unique<Process>(name, std::move(words), options_.folder, options_.folder + "/" + name + ".log",
+                                options_.environment ? options_.environment(index) : std::vector<std::string>()));
 }
 
 Status Fleet::enroll(const std::vector<std::string>& words) {
@@ -159,32 +162,39 @@ Status Fleet::enroll(const std::vector<std::string>& words) {
   return fail(Errc::internal, "drover enroll " + words.front(), ran.output);
 }
 
-Status Fleet::write_configs(uint16_t port) {
+Status Fleet::write_configs() {
   const fs::path folder(options_.folder);
-  const std::string address = "127.0.0.1:" + std::to_string(port);
+  const std::string address = "127.0.0.1:" + std::to_string(port_);
   DROVER_TRY(write_text(folder / "coordinator.toml", node_section("centre", "store-centre") + "[listen]\naddress = \"" +
                                                          address + "\"\n" + tls_section("coordinator-centre") +
-                                                         std::string(quick)));
-  for (size_t i = 0; i < robots; ++i) {
-    const std::string name = robot_name(i);
-    std::string text = node_section(name, "store-" + name);
-    text += fmt::format(
-        "[capture]\nmappings_dir = \"{0}/mappings\"\necon_file = \"{0}/econ/default.toml\"\n"
-        "baseline_file = \"{0}/baselines/default.toml\"\npoll_ms = 20\nstable_polls = 1\n"
-        "[[capture.spool]]\npath = \"spool-{1}\"\n"
-        "[coordinator]\naddress = \"{2}\"\nserver_name = \"centre\"\n"
-        "[sync]\nblob_budget_bytes_per_s = {3}\nblob_burst_bytes = 65536\nblob_piece_bytes = 16384\n"
-        "block_max_bytes = 16384\n",
-        options_.configs, name, address, options_.blob_bytes_per_s);
-    text += tls_section("robot-" + name) + std::string(quick);
-    DROVER_TRY(write_text(folder / (name + ".toml"), text));
-  }
+                                                         options_.tables));
+  for (size_t i = 0; i < options_.robots; ++i) DROVER_TRY(write_robot_config(i));
   return {};
 }
 
+Status Fleet::write_robot_config(size_t robot) {
+  uint16_t port = port_;
+  if (options_.dial_port) {
+    DROVER_ASSIGN(port, options_.dial_port(robot, port_));
+  }
+  const std::string name = robot_name(robot);
+  std::string text = node_section(name, "store-" + name);
+  text += fmt::format(
+      "[capture]\nmappings_dir = \"{0}/mappings\"\necon_file = \"{0}/econ/default.toml\"\n"
+      "baseline_file = \"{0}/baselines/default.toml\"\npoll_ms = 20\nstable_polls = 1\n"
+      "[gates]\ndir = \"{0}/gates\"\n"
+      "[[capture.spool]]\npath = \"spool-{1}\"\n"
+      "[coordinator]\naddress = \"127.0.0.1:{2}\"\nserver_name = \"centre\"\n"
+      "[sync]\nblob_budget_bytes_per_s = {3}\nblob_burst_bytes = 65536\nblob_piece_bytes = 16384\n"
+      "block_max_bytes = 16384\n",
+      options_.configs, name, port, options_.blob_bytes_per_s);
+  return write_text(fs::path(options_.folder) / (name + ".toml"),
+                    text + tls_section("robot-" + name) + options_.tables);
+}
+
 Status Fleet::start_all() {
-  DROVER_TRY(processes_[robots]->start());
-  for (size_t i = 0; i < robots; ++i) DROVER_TRY(processes_[i]->start());
+  DROVER_TRY(processes_[options_.robots]->start());
+  for (size_t i = 0; i < options_.robots; ++i) DROVER_TRY(processes_[i]->start());
   return {};
 }
 
@@ -245,7 +255,7 @@ Result<uint64_t> Fleet::chunk_backlog_bytes(size_t robot) {
 Result<Backlog> Fleet::backlog() {
   close_stores();
   Backlog backlog;
-  for (size_t i = 0; i < robots; ++i) {
+  for (size_t i = 0; i < options_.robots; ++i) {
     DROVER_ASSIGN(const uint64_t files, waiting_files(i));
     backlog.files += files;
     const auto env = robot_store(i);
@@ -279,7 +289,7 @@ void Fleet::close_stores() {
 
 sync::AuditFolders Fleet::folders() const {
   sync::AuditFolders folders{options_.folder + "/store-centre", {}};
-  for (size_t i = 0; i < robots; ++i) folders.robots.push_back(options_.folder + "/store-" + robot_name(i));
+  for (size_t i = 0; i < options_.robots; ++i) folders.robots.push_back(options_.folder + "/store-" + robot_name(i));
   return folders;
 }
 

@@ -1,9 +1,10 @@
-// Fleet: one coordinator and three robots as real processes over mutual TLS, set up exactly as a user would: `drover
+// Fleet: one coordinator and some robots as real processes over mutual TLS, set up exactly as a user would: `drover
 // enroll`, TOML files, spool folders. Its stores are watched from outside, read only.
 #pragma once
 
 #include <array>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,8 +16,13 @@
 
 namespace drover::crash {
 
-inline constexpr size_t robots = 3;
+inline constexpr size_t robots = 3;              // unless the options of a fleet say otherwise
 inline constexpr size_t processes = robots + 1;  // the last is the coordinator
+
+// Everything that waits, waits shortly.
+inline constexpr std::string_view quick =
+    "[network]\nping_period_ms = 100\nping_timeout_ms = 2000\nbackoff_min_ms = 10\nbackoff_max_ms = 100\n"
+    "[service]\nstop_deadline_ms = 10000\n";
 
 // The logs of the robots, in the order of their arrival. Real ones come first, then generated ones without end. The
 // same index gives the same file, with names in ascending order.
@@ -53,13 +59,23 @@ struct FleetOptions {
   std::string drover;   // the program
   std::string configs;  // the shipped configs folder
   uint64_t blob_bytes_per_s = 8u << 20;
+  size_t robots = crash::robots;
+  std::string tables = std::string(quick);  // TOML tables that every configuration has: network, service
+  // The port at which a robot finds the coordinator that listens on `centre`; none: `centre`.
+  std::function<Result<uint16_t>(size_t robot, uint16_t centre)> dial_port = {};
+  // "NAME=value" for the environment of a process (the last is the coordinator); none: ours.
+  std::function<std::vector<std::string>(size_t process)> environment = {};
 };
 
 class Fleet {
  public:
   static Result<std::unique_ptr<Fleet>> create(const FleetOptions& options);
 
+  size_t robot_count() const { return options_.robots; }
+  // The last is the coordinator.
+  size_t process_count() const { return processes_.size(); }
   Process& process(size_t index) { return *processes_[index]; }
+  uint16_t port() const { return port_; }  // of the coordinator
   Status start_all();
   // Puts the robot's next file into its spool, in one step.
   Status deliver(const Logs& logs, size_t robot);
@@ -78,16 +94,20 @@ class Fleet {
   const std::string& folder() const { return options_.folder; }
 
  private:
-  explicit Fleet(FleetOptions options) : options_(std::move(options)) {}
+  explicit Fleet(FleetOptions options)
+      : options_(std::move(options)), delivered_(options_.robots), stores_(options_.robots) {}
   Status enroll(const std::vector<std::string>& words);
-  Status write_configs(uint16_t port);
+  Status write_configs();
+  Status write_robot_config(size_t robot);
+  void make_process(size_t index);
   Result<storage::Env*> robot_store(size_t robot);
   Result<sync::CentralStore*> central_store();
 
   FleetOptions options_;
-  std::array<std::unique_ptr<Process>, processes> processes_;
-  std::array<size_t, robots> delivered_{};
-  std::array<std::optional<storage::Env>, robots> stores_;
+  uint16_t port_ = 0;
+  std::vector<std::unique_ptr<Process>> processes_;
+  std::vector<size_t> delivered_;
+  std::vector<std::optional<storage::Env>> stores_;
   std::unique_ptr<sync::CentralStore> central_;
 };
 
@@ -99,10 +119,6 @@ Status write_text(const std::filesystem::path& path, std::string_view text);
 Result<uint16_t> free_port();
 std::string node_section(const std::string& id, const std::string& store);
 std::string tls_section(const std::string& node);
-// Everything that waits, waits shortly.
-inline constexpr std::string_view quick =
-    "[network]\nping_period_ms = 100\nping_timeout_ms = 2000\nbackoff_min_ms = 10\nbackoff_max_ms = 100\n"
-    "[service]\nstop_deadline_ms = 10000\n";
 
 // What capture wrote into a robot's marks.
 std::optional<sync::SourceClaim> read_claim(std::string_view key, std::string_view value);

@@ -19,31 +19,45 @@ std::string how(int status) {
 }
 
 // In the child: nothing but system calls between fork and exec.
-[[noreturn]] void become(char* const* words, const char* folder, int output) {
+[[noreturn]] void become(char* const* words, char* const* environment, const char* folder, int output) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes shall look like a full disk
   if (chdir(folder) != 0) _exit(126);
   const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
   dup2(nothing, 0);
   dup2(output, 1);
   dup2(output, 2);
-  execv(words[0], words);
+  execve(words[0], words, environment);
   _exit(127);
 }
 
-Result<pid_t> spawn(const std::vector<std::string>& words, const std::string& folder, int output) {
+std::vector<char*> raw_words(const std::vector<std::string>& words) {
   std::vector<char*> raw;
   for (const std::string& word : words) raw.push_back(const_cast<char*>(word.c_str()));
   raw.push_back(nullptr);
+  return raw;
+}
+
+Result<pid_t> spawn(const std::vector<std::string>& words, const std::vector<std::string>& more_environment,
+                    const std::string& folder, int output) {
+  std::vector<std::string> environment = more_environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  const auto raw = raw_words(words), raw_environment = raw_words(environment);
   const pid_t pid = fork();
   if (pid < 0) return fail(Errc::io, words.front(), std::strerror(errno));
-  if (pid == 0) become(raw.data(), folder.c_str(), output);
+  if (pid == 0) become(raw.data(), raw_environment.data(), folder.c_str(), output);
   return pid;
 }
 
 }  // namespace
 
-Process::Process(std::string name, std::vector<std::string> words, std::string folder, std::string log_file)
-    : name_(std::move(name)), words_(std::move(words)), folder_(std::move(folder)), log_file_(std::move(log_file)) {}
+Process::Process(std::string name, std::vector<std::string> words, std::string folder, std::string log_file,
+                 std::vector<std::string> environment)
+    : name_(std::move(name)),
+      words_(std::move(words)),
+      folder_(std::move(folder)),
+      log_file_(std::move(log_file)),
+      environment_(std::move(environment)) {}
 
 Process::~Process() {
   kill();
@@ -52,7 +66,7 @@ Process::~Process() {
 Status Process::start() {
   const int log = open(log_file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (log < 0) return fail(Errc::io, log_file_, std::strerror(errno));
-  const auto pid = spawn(words_, folder_, log);
+  const auto pid = spawn(words_, environment_, folder_, log);
   close(log);
   if (!pid) return tl::unexpected(pid.error());
   pid_ = *pid;
@@ -93,10 +107,14 @@ std::optional<std::string> Process::ended() {
   return how(status);
 }
 
+void Process::signal(int number) const {
+  if (pid_ > 0) ::kill(pid_, number);
+}
+
 Result<Ran> run_program(const std::vector<std::string>& words, const std::string& folder) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return fail(Errc::io, words.front(), std::strerror(errno));
-  const auto pid = spawn(words, folder, ends[1]);
+  const auto pid = spawn(words, {}, folder, ends[1]);
   close(ends[1]);
   Ran ran;
   if (pid) {

@@ -14,8 +14,10 @@ namespace drover::crash {
 
 class Process {
  public:
-  // stdout and stderr are appended to `log_file`; the child runs in `folder` and dies with its parent.
-  Process(std::string name, std::vector<std::string> words, std::string folder, std::string log_file);
+  // stdout and stderr are appended to `log_file`; the child runs in `folder` and dies with its parent. `environment`:
+  // "NAME=value" beside what we have ourselves.
+  Process(std::string name, std::vector<std::string> words, std::string folder, std::string log_file,
+          std::vector<std::string> environment = {});
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -27,6 +29,10 @@ class Process {
   Result<int> stop(uint64_t wait_ms);
   // How it ended when it has ended by itself.
   std::optional<std::string> ended();
+  // SIGSTOP, SIGCONT and the like; nothing when it does not run.
+  void signal(int number) const;
+  // Below 0: it does not run.
+  pid_t pid() const { return pid_; }
 
   const std::string& name() const { return name_; }
   const std::string& log_file() const { return log_file_; }
@@ -36,6 +42,7 @@ class Process {
   std::vector<std::string> words_;
   std::string folder_;
   std::string log_file_;
+  std::vector<std::string> environment_;
   pid_t pid_ = -1;
 };
 
