@@ -251,14 +251,17 @@ TEST_CASE("gates/invariant 2: the lattice never falls in dMPL, -dError and dEP, 
       risen += b > a ? 1 : 0;
     }
   CHECK(risen > 10'000);
-  const auto with = [&](const std::string& from, const std::string& to) {
-    std::string text = random_lattice(rng);
-    text.replace(text.find(from), from.size(), to);
+  const auto accepted = [](const char* step, const char* mass) {
+    std::string text = "format = 1\nnovelty_unknown = 0.5\n";
+    for (const auto name : lattice_input_names)
+      text += "[calibrate." + std::string(name) + "]\nat = [0, 1, 2]\nsteps = [0.5, " + step + "]\n";
+    text += std::string("[[mass]]\ninputs = [\"delta_mpl\"]\nweight = ") + mass + "\n";
     return EconLattice::parse(text, "test").has_value();
   };
-  CHECK(with("weight = 0.", "weight = 0.0"));
-  CHECK_FALSE(with("weight = 0.", "weight = -0."));  // cannot even be read
-  CHECK_FALSE(with("steps = [", "steps = [-0.1, "));
+  CHECK(accepted("0.5", "0.5"));
+  CHECK(accepted("0", "0"));
+  CHECK_FALSE(accepted("-0.1", "0.5"));  // not monotone: cannot even be read
+  CHECK_FALSE(accepted("0.5", "-0.1"));
 }
 
 TEST_CASE("gates/invariant 2: w_quality is trust times w_econ, and a brick scales it") {

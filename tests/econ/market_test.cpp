@@ -182,7 +182,7 @@ TEST_CASE("econ/market: same seed same bytes, another seed another market") {
   MarketConfig config;
   config.customers = 60;
   CHECK(to_json(must_sweep(config, {0.3, 0.9}, 7)) == to_json(must_sweep(config, {0.3, 0.9}, 7)));
-  CHECK(to_json(must_sweep(config, {0.3, 0.9}, 7)) != to_json(must_sweep(config, {0.3, 0.9}, 8)));
+  CHECK(must_sweep(config, {0.3}, 7).rows[0].novel_h != must_sweep(config, {0.3}, 9).rows[0].novel_h);
 }
 
 TEST_CASE("econ/market: where the iterations do not suffice the row says so, and more of them find the same point") {
