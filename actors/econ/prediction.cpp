@@ -10,7 +10,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t id_max_bytes = 128;
 constexpr size_t text_max_bytes = 256;
 constexpr size_t features_max = 64;
 constexpr double ns_per_h = 3.6e12;
@@ -32,6 +31,12 @@ Status check_text(const std::string& text, const char* field) {
 
 Status check_number(double value, const char* field) {
   return std::isfinite(value) ? Status{} : bad(field, "is not a finite number");
+}
+
+Status check_measure(const std::optional<double>& value, const char* field, bool signed_value) {
+  DROVER_TRY(check_number(value.value_or(0), field));
+  if (!signed_value && value.value_or(0) < 0) return bad(field, "is negative");
+  return std::abs(value.value_or(0)) <= measure_max ? Status{} : bad(field, "is above 1e9");
 }
 
 Status check_share(double value, const char* field) {
@@ -211,13 +216,10 @@ Status validate(const RealisedOutcome& o) {
   DROVER_TRY(check_id(o.pack_id, "pack_id", false));
   DROVER_TRY(check_id(o.customer_id, "customer_id", true));
   const OutcomeMetrics& m = o.metrics;
-  DROVER_TRY(check_number(m.mpl_units_per_h.value_or(0), "mpl_units_per_h"));
-  DROVER_TRY(check_number(m.delta_mpl.value_or(0), "delta_mpl"));
-  DROVER_TRY(check_number(m.error_rate.value_or(0), "error_rate"));
-  DROVER_TRY(check_number(m.energy_Wh.value_or(0), "energy_Wh"));
-  if (m.mpl_units_per_h.value_or(0) < 0) return bad("mpl_units_per_h", "is negative");
-  if (m.error_rate.value_or(0) < 0) return bad("error_rate", "is negative");
-  if (m.energy_Wh.value_or(0) < 0) return bad("energy_Wh", "is negative");
+  DROVER_TRY(check_measure(m.mpl_units_per_h, "mpl_units_per_h", false));
+  DROVER_TRY(check_measure(m.delta_mpl, "delta_mpl", true));
+  DROVER_TRY(check_measure(m.error_rate, "error_rate", false));
+  DROVER_TRY(check_measure(m.energy_Wh, "energy_Wh", false));
   return {};
 }
 

@@ -18,6 +18,9 @@
 
 namespace drover::econ {
 
+inline constexpr size_t id_max_bytes = 128;  // of pack, customer and task
+inline constexpr double measure_max = 1e9;   // of anything measured
+
 // A mean with its confidence interval; low <= mean <= high.
 struct Estimate {
   double mean = 0;
