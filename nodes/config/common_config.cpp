@@ -21,6 +21,19 @@ void describe(Fields& fields, TlsConfig& config) {
   fields.path("key_file", config.key_file, "Private key of this node; keep it at mode 0600.");
 }
 
+void describe(Fields& fields, GatesConfig& config, const std::string& purpose) {
+  fields.section("gates", "Frozen files that say how much a record is trusted and weighs. Never written by Drover.");
+  fields.path("dir", config.dir,
+              "Folder of manifest.toml and the files whose SHA-256 it records (configs/gates). " + purpose);
+  fields
+      .text("manifest_sha256", config.manifest_sha256,
+            "SHA-256 that manifest.toml must have (drover gates show prints it). Empty: any manifest is believed.")
+      .check([](const std::string& text) {
+        const bool hex = text.find_first_not_of("0123456789abcdef") == std::string::npos;
+        return text.empty() || (text.size() == 64 && hex) ? "" : "must be 64 lower-case hex digits, or empty";
+      });
+}
+
 void describe(Fields& fields, LogConfig& config) {
   using Format = LogConfig::Format;
   using Level = LogConfig::Level;

@@ -20,6 +20,12 @@ struct TlsConfig {
   std::string key_file = "pki/node.key";   // mode 0600
 };
 
+// The frozen gates: how much records are trusted and weigh (configs/gates).
+struct GatesConfig {
+  std::string dir = "gates";    // manifest.toml and the files it names
+  std::string manifest_sha256;  // pins the manifest; empty: it is believed as it is
+};
+
 struct LogConfig {
   enum class Format : uint8_t { text, json };
   enum class Level : uint8_t { debug, info, warn, error };
@@ -35,6 +41,7 @@ struct ServiceConfig {
 // `example` is the node id in the documented file.
 void describe(Fields& fields, IdentityConfig& config, const std::string& example);
 void describe(Fields& fields, TlsConfig& config);
+void describe(Fields& fields, GatesConfig& config, const std::string& purpose);
 void describe(Fields& fields, LogConfig& config);
 void describe(Fields& fields, ServiceConfig& config);
 
