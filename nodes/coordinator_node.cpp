@@ -1,9 +1,13 @@
 #include "nodes/coordinator_node.hpp"
 
 #include <caf/send.hpp>
+#include <filesystem>
 
+#include "actors/datapack/novelty_actor.hpp"
+#include "actors/econ/econ_actor.hpp"
 #include "actors/semantics/semantics_actor.hpp"
 #include "actors/sync/inbox_actor.hpp"
+#include "nodes/gates_loading.hpp"
 #include "nodes/status_actor.hpp"
 
 namespace drover::nodes {
@@ -43,7 +47,26 @@ semantics::SemanticsActorConfig semantics_config(const CoordinatorNodeOptions& o
   semantics.period_ms = static_cast<uint64_t>(from.period_ms);
   semantics.publish_ms = static_cast<uint64_t>(from.publish_ms);
   semantics.key = options.knowledge_key;
+  semantics.board = options.board;
   return semantics;
+}
+
+datapack::NoveltyActorConfig novelty_config(const NoveltySettings& from) {
+  datapack::NoveltyActorConfig novelty;
+  novelty.novelty.neighbours = from.neighbours;
+  novelty.novelty.facts_scale = from.facts_scale;
+  novelty.novelty.visual_scale = from.visual_scale;
+  novelty.period_ms = static_cast<uint64_t>(from.period_ms);
+  return novelty;
+}
+
+econ::EconActorConfig econ_config(const CoordinatorNodeOptions& options, econ::ReconcileConfig config) {
+  econ::EconActorConfig out;
+  out.central.folder = options.config.store.dir + "/econ";
+  out.central.config = std::move(config);
+  out.central.sync = options.sync;
+  out.period_ms = static_cast<uint64_t>(options.config.econ.period_ms);
+  return out;
 }
 
 // Inbox and centre each restart with the store that both hold: LMDB needs no recovery and a handle has no state.
@@ -75,7 +98,18 @@ std::vector<runtime::Child> children_of(const CoordinatorNodeOptions& options,
     return spawn_status(env, options.config.node.id, options.config.status, env.ref("sessions"), env.ref("inbox"),
                         env.ref("centre"));
   }));
-  if (!options.config.semantics.configs_dir.empty())
+  if (options.config.novelty.enabled)
+    children.push_back(
+        runtime::worker_child("novelty", [options, store](runtime::Environment& env) -> Result<caf::actor> {
+          return datapack::spawn_novelty(env, novelty_config(options.config.novelty), store);
+        }));
+  if (keeps_books(options.config.econ))
+    children.push_back(
+        runtime::worker_child("econ", [options, store](runtime::Environment& env) -> Result<caf::actor> {
+          DROVER_ASSIGN(auto config, econ::load_reconcile(options.config.econ.config_file));
+          return econ::spawn_econ(env, econ_config(options, std::move(config)), store, env.ref("centre"));
+        }));
+  if (learns(options.config.semantics))
     children.push_back(
         runtime::worker_child("semantics", [options, store](runtime::Environment& env) -> Result<caf::actor> {
           return semantics::spawn_semantics(env, semantics_config(options), store, env.ref("centre"));
@@ -85,8 +119,20 @@ std::vector<runtime::Child> children_of(const CoordinatorNodeOptions& options,
 
 }  // namespace
 
+bool keeps_books(const EconSettings& config) {
+  std::error_code ignored;
+  return config.enabled && std::filesystem::exists(config.config_file, ignored);
+}
+
+bool learns(const SemanticsConfig& config) {
+  std::error_code ignored;
+  return config.enabled && std::filesystem::is_directory(config.configs_dir, ignored);
+}
+
 Result<std::unique_ptr<CoordinatorNode>> CoordinatorNode::start(runtime::Environment& env,
                                                                 CoordinatorNodeOptions options) {
+  DROVER_TRY(load_gates_if_there(options.config.gates, env));
+  if (keeps_books(options.config.econ)) DROVER_TRY(econ::load_reconcile(options.config.econ.config_file));
   DROVER_ASSIGN(auto opened, sync::CentralStore::open(store_options(options)));
   const std::shared_ptr<sync::CentralStore> store = std::move(opened);
   std::unique_ptr<CoordinatorNode> node(new CoordinatorNode());
@@ -100,6 +146,14 @@ Result<std::unique_ptr<CoordinatorNode>> CoordinatorNode::start(runtime::Environ
   root.children = children_of(options, store, node->port_);
   root.on_end = options.on_end;
   node->root_ = runtime::spawn_supervisor(env, std::move(root));
+  const SemanticsConfig& semantics = options.config.semantics;
+  if (semantics.enabled && !learns(semantics))
+    env.log(runtime::LogLevel::info, "semantics.off configs_dir=" + runtime::log_value(semantics.configs_dir) +
+                                         " reason=" + runtime::log_value("there is no such folder"));
+  const EconSettings& books = options.config.econ;
+  if (books.enabled && !keeps_books(books))
+    env.log(runtime::LogLevel::info, "econ.off config_file=" + runtime::log_value(books.config_file) +
+                                         " reason=" + runtime::log_value("there is no such file"));
   return node;
 }
 

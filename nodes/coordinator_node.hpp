@@ -1,6 +1,6 @@
 // CoordinatorNode: the actors of a coordinator and who supervises whom. Wiring only.
 //
-//   root (rest_for_one) -> inbox -> centre -> listener -> sessions -> status -> semantics (when configured)
+//   root (rest_for_one) -> inbox -> centre -> listener -> sessions -> status -> novelty -> semantics (when configured)
 //
 // The inbox starts first and stops last. Inbox and centre share one CentralStore.
 #pragma once
@@ -13,6 +13,7 @@
 #include "actors/network/network_core.hpp"
 #include "actors/runtime/environment.hpp"
 #include "actors/runtime/supervisor_actor.hpp"
+#include "actors/semantics/knowledge_view.hpp"
 #include "actors/sync/central_store.hpp"
 #include "actors/sync/centre_actor.hpp"
 #include "actors/sync/sessions_actor.hpp"
@@ -27,11 +28,17 @@ struct CoordinatorNodeOptions {
   network::Listen listen;   // address, credentials, name
   ListenFunction listener;  // the network's
   sync::QueryFunction query;
-  std::optional<Ed25519KeyPair> knowledge_key;  // signs what semantics learns; none: it is not published
-  storage::Sync sync = storage::Sync::synced;  // nosync: tests and benchmarks only
+  std::optional<Ed25519KeyPair> knowledge_key;       // signs what semantics learns; none: it is not published
+  std::shared_ptr<semantics::KnowledgeBoard> board;  // where semantics shows what it has learnt; null: nowhere
+  storage::Sync sync = storage::Sync::synced;        // nosync: tests and benchmarks only
   storage::Verify verify = storage::Verify::structure;
   std::function<void(const runtime::SupervisorEnd&)> on_end;
 };
+
+// Switched on, and its folder is there.
+bool learns(const SemanticsConfig& config);
+// Switched on, and its file is there.
+bool keeps_books(const EconSettings& config);
 
 class CoordinatorNode {
  public:

@@ -22,6 +22,7 @@ constexpr std::array commands{
     Command{"econ", "Operate", "Show what datapacks are worth, who is owed what, and prove it", econ_command},
     Command{"episodes", "Operate", "Look at episodes and get their raw files back", episodes_command},
     Command{"fleet", "Operate", "Show who streams to a coordinator and how far they are", fleet_command},
+    Command{"gates", "Operate", "Show the frozen gates, prove them, and explain weights", gates_command},
     Command{"knowledge", "Operate", "Publish signed documents to the fleet", knowledge_command},
     Command{"ontology", "Operate", "Learn from what robots sent, show it and explain why", ontology_command},
     Command{"packs", "Operate", "Show, query, count, import and export datapacks", packs_command},

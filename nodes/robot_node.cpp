@@ -9,7 +9,9 @@
 #include "actors/robot/episode_actor.hpp"
 #include "actors/robot/mujoco_world.hpp"
 #include "actors/robot/script.hpp"
+#include "actors/semantics/robot_segmenter.hpp"
 #include "actors/sync/robot_store_actor.hpp"
+#include "nodes/gates_loading.hpp"
 
 namespace drover::nodes {
 namespace {
@@ -32,7 +34,7 @@ sync::RobotStoreOptions store_options(const RobotNodeOptions& options, int64_t n
 }
 
 // What every capture actor of the node shares.
-Result<capture::CaptureConfig> capture_defaults(const RobotConfig& config) {
+Result<capture::CaptureConfig> capture_defaults(const RobotConfig& config, const runtime::Environment& env) {
   capture::CaptureConfig capture;
   capture.robot = config.node.id;
   capture.spool.stable_polls = config.capture.stable_polls;
@@ -44,6 +46,11 @@ Result<capture::CaptureConfig> capture_defaults(const RobotConfig& config) {
   DROVER_ASSIGN(capture.mappings, capture::load_mappings(config.capture.mappings_dir));
   DROVER_ASSIGN(capture.preset, econ::load_econ_preset(config.capture.econ_file));
   DROVER_ASSIGN(capture.baselines, datapack::load_baselines(config.capture.baseline_file));
+  if (config.capture.segment) {
+    DROVER_ASSIGN(const auto rules, semantics::load_robot_segmenter_rules(config.capture.semantics_dir));
+    capture.make_annotator = [rules] { return std::make_unique<semantics::RobotSegmenter>(rules); };
+  }
+  DROVER_ASSIGN(capture.gates, load_gates(config.gates, env));
   return capture;
 }
 
@@ -158,7 +165,7 @@ std::vector<runtime::Child> children_of(const RobotNodeOptions& options, const c
 }  // namespace
 
 Result<std::unique_ptr<RobotNode>> RobotNode::start(runtime::Environment& env, RobotNodeOptions options) {
-  DROVER_ASSIGN(const auto capture, capture_defaults(options.config));
+  DROVER_ASSIGN(const auto capture, capture_defaults(options.config, env));
   // Opened once here, so that a store that cannot be opened is an error of the start and not of a supervisor.
   {
     DROVER_ASSIGN(const auto probe, sync::RobotStore::open(store_options(options, env.unix_ns())));

@@ -138,6 +138,8 @@ nodes::RobotNodeOptions Fleet::robot_options(size_t robot) const {
   config.capture.mappings_dir = options_.configs + "/mappings";
   config.capture.econ_file = options_.configs + "/econ/default.toml";
   config.capture.baseline_file = options_.configs + "/baselines/default.toml";
+  config.capture.semantics_dir = options_.configs + "/semantics";
+  config.gates.dir = options_.configs + "/gates";
   config.capture.poll_ms = 20;
   config.capture.stable_polls = 1;  // logs are renamed into the spool in one step
   config.capture.spools.push_back({spool_of(robot), "auto"});

@@ -41,6 +41,7 @@ int econ_command(const Arguments& arguments);
 int enroll_command(const Arguments& arguments);
 int episodes_command(const Arguments& arguments);
 int fleet_command(const Arguments& arguments);
+int gates_command(const Arguments& arguments);
 int knowledge_command(const Arguments& arguments);
 int ontology_command(const Arguments& arguments);
 int packs_command(const Arguments& arguments);

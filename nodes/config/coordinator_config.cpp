@@ -44,13 +44,35 @@ void describe_rest(Fields& fields, CoordinatorConfig& config) {
               "Ed25519 key in PEM form that signs knowledge. Empty: this coordinator publishes none.");
   fields.section("semantics",
                  "What the fleet learns from its episodes: ontology, task graph, trust in tags. Advice only.");
+  fields.flag("enabled", config.semantics.enabled, "Whether this coordinator learns.");
   fields.path("configs_dir", config.semantics.configs_dir,
-              "Folder of the semantics configuration (configs/semantics). Empty: this coordinator learns nothing.");
+              "Folder of the semantics configuration, configs/semantics as it is shipped. Where there is none, this "
+              "coordinator says so at its start and learns nothing.");
   fields.duration_ms("period_ms", config.semantics.period_ms, {.min = 100, .max = 3'600'000},
                      "How often new datapacks are looked for.");
   fields.duration_ms(
       "publish_ms", config.semantics.publish_ms, {.min = 100, .max = 86'400'000},
       "Knowledge that changed is published to the robots at most so often, with knowledge.signing_key_file.");
+  fields.section("novelty", "How new each datapack is against what came before it (actors/datapack/NOVELTY.md).");
+  fields.flag("enabled", config.novelty.enabled, "Whether this coordinator values datapacks as they come.");
+  fields.duration_ms("period_ms", config.novelty.period_ms, {.min = 100, .max = 3'600'000},
+                     "How often new datapacks are looked for.");
+  fields.number("neighbours", config.novelty.neighbours, {.min = 1, .max = 16}, "datapacks",
+                "Nearest earlier datapacks that one is compared with. Changing it values every datapack anew.");
+  fields.real(
+      "facts_scale", config.novelty.facts_scale, {.min = 0.001, .max = 100}, "",
+      "Distance between the facts of two episodes at which 63 % of similarity is lost. Changing it values anew.");
+  fields.real("visual_scale", config.novelty.visual_scale, {.min = 0.001, .max = 100}, "",
+              "The same between their camera features, root mean square of a number in 0..1. Changing it values anew.");
+  describe(fields, config.gates,
+           "Where there is none a coordinator says so at its start; where one differs it does not start.");
+  fields.section("econ", "The books: what was expected of each deployment, what came of it, and who owes whom.");
+  fields.flag("enabled", config.econ.enabled, "Whether this coordinator keeps books.");
+  fields.path("config_file", config.econ.config_file,
+              "Prices of being wrong and standing terms, configs/econ/reconciliation.toml as it is shipped. Where there "
+              "is none, this coordinator says so at its start and keeps no books.");
+  fields.duration_ms("period_ms", config.econ.period_ms, {.min = 100, .max = 3'600'000},
+                     "How often new datapacks and outcomes are looked for.");
   fields.section("status", "A file for monitoring.");
   fields.path("file", config.status.file,
               "JSON file that is rewritten as a whole with the fleet's state. Empty: none.");

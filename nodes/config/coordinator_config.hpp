@@ -30,9 +30,24 @@ struct KnowledgeConfig {
 };
 
 struct SemanticsConfig {
-  std::string configs_dir;      // vocabulary.toml and the rest; empty: this coordinator learns nothing
-  int64_t period_ms = 2000;     // 100 ms .. 1 h
-  int64_t publish_ms = 10'000;  // 100 ms .. 1 d
+  bool enabled = true;
+  std::string configs_dir = "semantics";  // vocabulary.toml and the rest
+  int64_t period_ms = 2000;               // 100 ms .. 1 h
+  int64_t publish_ms = 10'000;            // 100 ms .. 1 d
+};
+
+struct NoveltySettings {
+  bool enabled = true;
+  int64_t period_ms = 2000;    // 100 ms .. 1 h
+  uint32_t neighbours = 5;     // 1 .. 16
+  double facts_scale = 0.35;   // 0.001 .. 100
+  double visual_scale = 0.04;  // 0.001 .. 100
+};
+
+struct EconSettings {
+  bool enabled = true;
+  std::string config_file = "econ/reconciliation.toml";
+  int64_t period_ms = 2000;  // 100 ms .. 1 h
 };
 
 struct FleetConfig {
@@ -53,6 +68,9 @@ struct CoordinatorConfig {
   CentralBlobConfig blobs;
   KnowledgeConfig knowledge;
   SemanticsConfig semantics;
+  NoveltySettings novelty;
+  GatesConfig gates;
+  EconSettings econ;
   StatusConfig status;
   NetworkConfig network;
   LogConfig log;

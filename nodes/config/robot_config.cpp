@@ -33,6 +33,12 @@ void describe_capture(Fields& fields, CaptureConfig& capture) {
                 "A file is taken when its size and time did not change for so many polls.");
   fields.flag("skip_duplicates", capture.skip_duplicates,
               "Whether a file with the content of an earlier one is noted and not captured again.");
+  fields.flag("segment", capture.segment,
+              "Whether episodes are cut into segments and tagged here, while they are captured. What was found travels "
+              "with each datapack, and the centre learns from it instead of from skill names.");
+  fields.path("semantics_dir", capture.semantics_dir,
+              "Folder of the rules for that: segmentation.toml, tagging.toml, trust.toml, vocabulary.toml, "
+              "seed_ontology.toml.");
   fields.tables("spool", capture.spools, {.min = 0, .max = 64},
                 "A folder that is watched for finished logs; write one block per folder. Files are never changed.",
                 [](Fields& item, SpoolConfig& spool) {
@@ -111,6 +117,7 @@ void describe(Fields& fields, RobotConfig& config) {
   describe(fields, config.node, "robot-07");
   describe_store(fields, config.store);
   describe_capture(fields, config.capture);
+  describe(fields, config.gates, "A robot that captures does not start when one is missing or differs.");
   describe_world(fields, config.world);
   describe_link(fields, config.coordinator);
   describe(fields, config.tls);

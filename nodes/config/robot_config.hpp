@@ -33,6 +33,8 @@ struct CaptureConfig {
   int64_t poll_ms = 1000;     // 10 ms .. 1 h
   uint32_t stable_polls = 2;  // 1 .. 100
   bool skip_duplicates = true;
+  bool segment = true;                      // episodes are cut into segments and tagged on this robot
+  std::string semantics_dir = "semantics";  // what segmenting and tagging go by
   std::vector<SpoolConfig> spools;  // 0 .. 64
 };
 
@@ -66,6 +68,7 @@ struct RobotConfig {
   IdentityConfig node;
   RobotStoreConfig store;
   CaptureConfig capture;
+  GatesConfig gates;
   BodyConfig world;
   CoordinatorLinkConfig coordinator;
   TlsConfig tls;

@@ -150,6 +150,8 @@ nodes::RobotNodeOptions robot_options(const fs::path& dir, size_t robot, uint64_
   config.capture.mappings_dir = configs_folder() + "/mappings";
   config.capture.econ_file = configs_folder() + "/econ/default.toml";
   config.capture.baseline_file = configs_folder() + "/baselines/default.toml";
+  config.capture.semantics_dir = configs_folder() + "/semantics";
+  config.gates.dir = configs_folder() + "/gates";
   config.capture.poll_ms = 50;
   config.world.dir = world_folder();
   config.world.set = "mix";
