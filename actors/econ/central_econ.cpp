@@ -473,20 +473,29 @@ Result<AdjustedThresholds> CentralEcon::adjust_tiers(sync::CentralStore& store) 
   };
   std::vector<Surprise> surprises;
   std::vector<Expected> expected;
-  DROVER_TRY(store.central_env().read([&](const ReadTxn& txn) -> Status {
-    return for_each_result([&](const Reconciliation& r) -> Result<bool> {
-      DROVER_ASSIGN(const auto row, store.packs().row(txn, r.pack_id));
-      if (!row) return true;
-      DROVER_ASSIGN(const auto value, store.valuations().get(txn, row->id()));
-      if (value) surprises.push_back({value->novelty, value->causal_gain, std::abs(r.error_delta_mpl)});
-      DROVER_ASSIGN(const auto made, predictions(r.pack_id));
-      for (const Prediction& p : made)
-        if (prediction_id(p) == r.prediction)
-          expected.push_back({row->id(),
-                              {p.delta_mpl.mean * p.base_mpl_units_per_h, p.delta_mpl.low * p.base_mpl_units_per_h,
-                               p.delta_mpl.high * p.base_mpl_units_per_h, p.kappa, p.model_outcomes, p.made_unix_ns}});
+  std::vector<std::pair<Reconciliation, Prediction>> results;
+  DROVER_TRY(env_.read([&](const ReadTxn& txn) {
+    return txn.for_each(results_, {}, [&](ByteView, ByteView value) -> Result<bool> {
+      DROVER_ASSIGN(Reconciliation r, reconciliation_from_json(as_text(value)));
+      DROVER_ASSIGN(const auto made, txn.get(predictions_, fact_key(r.pack_id, r.customer_id, r.prediction)));
+      if (!made) return fail(Errc::corrupt, "econ_results " + r.pack_id, "its prediction is missing");
+      DROVER_ASSIGN(Prediction p, prediction_from_json(as_text(*made)));
+      results.emplace_back(std::move(r), std::move(p));
       return true;
     });
+  }));
+  DROVER_TRY(store.central_env().read([&](const ReadTxn& txn) -> Status {
+    for (const auto& [r, p] : results) {
+      DROVER_ASSIGN(const auto row, store.packs().row(txn, r.pack_id));
+      if (!row) continue;
+      DROVER_ASSIGN(const auto value, store.valuations().get(txn, row->id()));
+      if (value) surprises.push_back({value->novelty, value->causal_gain, std::abs(r.error_delta_mpl)});
+      const double base = p.base_mpl_units_per_h;
+      expected.push_back({row->id(),
+                          {p.delta_mpl.mean * base, p.delta_mpl.low * base, p.delta_mpl.high * base, p.kappa,
+                           p.model_outcomes, p.made_unix_ns}});
+    }
+    return {};
   }));
   const uint64_t seen = surprises.size();
   AdjustedThresholds out = adjust_thresholds(options_.config, std::move(surprises));
