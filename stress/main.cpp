@@ -11,8 +11,10 @@
 #include "stress/crash/recordings.hpp"
 #include "stress/fuzz/fuzz.hpp"
 #include "stress/real/real.hpp"
+#include "stress/selftest/selftest.hpp"
 #include "stress/sim/sim.hpp"
 #include "stress/soak/soak.hpp"
+#include "stress/steps/steps.hpp"
 
 namespace {
 
@@ -23,7 +25,10 @@ constexpr const char* help =
     "  recordings  kill -9 while a robot acts and records, then account for every episode it began\n"
     "  real        real processes under kills, bad networks, full disks, hostile peers, moved clocks, damaged stores\n"
     "  sim         whole fleets in virtual time, a seed each: faults drawn by the seed, replay, shrinking\n"
+    "  steps       the power goes at every write, sync and send from capture to eviction\n"
+    "  selftest    bugs are switched on one by one, and the testers above must find each\n"
     "  semantics   the stress mix of rollouts through the whole semantic chain, with the table of its metrics\n"
+    "  ledger      kill -9 while money is posted, in ever other orders; the books must balance and end the same\n"
     "  fuzz        every parser of bytes from outside, with libFuzzer\n"
     "  soak        load for as long as asked; fails on growth of memory, descriptors, backlog or latency\n"
     "  bench       rates, latencies, start times and memory beside their raw limits\n\n"
@@ -55,7 +60,10 @@ int main(int argc, char** argv) {
   if (command == "soak") return drover::soak::soak_main(argc - 1, argv + 1);
   if (command == "real") return drover::real::real_main(argc - 1, argv + 1);
   if (command == "sim") return drover::simulate::sim_main(argc - 1, argv + 1);
+  if (command == "steps") return drover::simulate::steps_main(argc - 1, argv + 1);
+  if (command == "selftest") return drover::simulate::selftest_main(argc - 1, argv + 1);
   if (command == "semantics") return run_beside("stress-semantics", argv + 1);
+  if (command == "ledger") return run_beside("stress-ledger", argv + 1);
   if (command == "bench") return run_beside("bench", argv + 1);
   const bool asked = command == "--help" || command == "-h" || command == "help";
   std::fputs(help, asked ? stdout : stderr);

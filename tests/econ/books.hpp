@@ -89,11 +89,12 @@ class Centre {
     return must(CentralEcon::open(options));
   }
   sync::CentralStore& store() { return *store_; }
+  std::shared_ptr<sync::CentralStore> shared() { return store_; }
   std::string path() const { return dir_.path() + "/central"; }
 
  private:
   TempDir dir_;
-  std::unique_ptr<sync::CentralStore> store_;
+  std::shared_ptr<sync::CentralStore> store_;
   std::map<std::string, uint64_t> next_;
 };
 
