@@ -21,34 +21,19 @@
 #include "actors/runtime/simulation.hpp"
 #include "messages/record.hpp"
 #include "messages/schema/session.capnp.h"
-#include "nodes/config/load.hpp"
 #include "storage/env.hpp"
 #include "storage/journal.hpp"
 #include "stress/fuzz/target.hpp"
 #include "tests/support/random_values.hpp"
 
+#ifdef DROVER_FUZZ_CONFIG
+#include "nodes/config/load.hpp"
+#endif
+
 namespace drover::fuzz {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A file in memory that parsers can open by name.
-class MemoryFile {
- public:
-  MemoryFile() : fd_(memfd_create("fuzz", MFD_CLOEXEC)) { DROVER_CHECK(fd_ >= 0, "no memory file"); }
-  ~MemoryFile() { close(fd_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  void hold(ByteView bytes) const {
-    const bool held =
-        ftruncate(fd_, 0) == 0 && pwrite(fd_, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size());
-    DROVER_CHECK(held, "memory file not written");
-  }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
-
- private:
-  int fd_;
-};
 
 // A folder that goes with the process.
 class Folder {
@@ -70,14 +55,6 @@ class Folder {
  private:
   std::string path_;
 };
-
-template <class Config>
-void config(ByteView bytes) {
-  static const MemoryFile file;
-  file.hold(bytes);
-  const auto loaded = nodes::load_config<Config>({file.path(), {}});
-  if (loaded) (void)nodes::effective_config(*loaded);
-}
 
 // A small central store: packs, episodes, an event, one record that is none.
 class SmallStore {
@@ -388,6 +365,42 @@ Seeds publish_seeds() {
   return {
       R"({"call":"knowledge.publish","documents":{"a":{"text":"b"},"c":{"hex":"00ff"}},"remove":["old"],"only":false})"};
 }
+Seeds store_file_seeds() {
+  std::string damage;
+  for (int page = 0; page < 8; ++page)
+    damage.append({static_cast<char>(page << 4), static_cast<char>(16 + page), static_cast<char>(page)});
+  return {"", damage};
+}
+
+#ifdef DROVER_FUZZ_CONFIG
+// ---- configuration
+
+// A file in memory that parsers can open by name.
+class MemoryFile {
+ public:
+  MemoryFile() : fd_(memfd_create("fuzz", MFD_CLOEXEC)) { DROVER_CHECK(fd_ >= 0, "no memory file"); }
+  ~MemoryFile() { close(fd_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  void hold(ByteView bytes) const {
+    const bool held =
+        ftruncate(fd_, 0) == 0 && pwrite(fd_, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size());
+    DROVER_CHECK(held, "memory file not written");
+  }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
+
+ private:
+  int fd_;
+};
+
+template <class Config>
+void config(ByteView bytes) {
+  static const MemoryFile file;
+  file.hold(bytes);
+  const auto loaded = nodes::load_config<Config>({file.path(), {}});
+  if (loaded) (void)nodes::effective_config(*loaded);
+}
+
 Seeds robot_config_seeds() {
   return {
       "[node]\nid = \"robot-1\"\n[store]\ndir = \"store\"\nquota_bytes = \"2GiB\"\n[[capture.spool]]\npath = \"in\"\n"
@@ -399,20 +412,17 @@ Seeds coordinator_config_seeds() {
       "[node]\nid = \"centre\"\n[store]\ndir = \"store\"\n[listen]\naddress = \"[::1]:0\"\n"
       "[fleet]\nallowed_robots = [\"robot-1\"]\n[log]\nformat = \"json\"\n"};
 }
-Seeds store_file_seeds() {
-  std::string damage;
-  for (int page = 0; page < 8; ++page)
-    damage.append({static_cast<char>(page << 4), static_cast<char>(16 + page), static_cast<char>(page)});
-  return {"", damage};
-}
+#endif
 
 }  // namespace
 
 std::span<const Target> node_targets() {
   static const std::vector<Target> list = {
+#ifdef DROVER_FUZZ_CONFIG
       {"robot_config", "configuration of a robot", "toml", 4096, config<nodes::RobotConfig>, robot_config_seeds},
       {"coordinator_config", "configuration of a coordinator", "toml", 4096, config<nodes::CoordinatorConfig>,
        coordinator_config_seeds},
+#endif
       {"query", "questions of operators", "query", 512, query, query_seeds},
       {"publish", "publications of operators", "query", 1024, publish, publish_seeds},
       {"certificate", "names, certificates and keys", "", 2048, certificate, nullptr},

@@ -401,6 +401,7 @@ Result<std::string> working_folder(const Options& options) {
 
 int real_main(int argc, char** argv) {
   Options options;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // progress is seen also through a pipe
   options.drover = beside_us("drover");
   options.clock_shim = beside_us("../lib/libdrover-clock-shim.so");
   CLI::App app("Run a fleet of real processes under every fault and prove that nothing is lost.", "drover stress real");

@@ -404,7 +404,7 @@ Status World::no_unexpected_errors() {
     }
     return {};
   };
-  for (size_t i = 0; i < fleet_->process_count(); ++i) DROVER_TRY(look(fleet_->process(i), "File too large"));
+  for (size_t i = 0; i < fleet_->process_count(); ++i) DROVER_TRY(look(fleet_->process(i), "disk_full"));
   DROVER_TRY(look(lab_->process(0), "service.start_failed reason=\"corrupt"));
   return look(lab_->process(1), "nothing is allowed");
 }

@@ -272,6 +272,7 @@ std::string beside_us(const char* name) {
 
 int soak_main(int argc, char** argv) {
   Options options;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // progress is seen also through a pipe
   options.drover = beside_us("drover");
   options.html = "soak.html";
   CLI::App app("Load a fleet of real processes for a long time and fail on growth.", "drover stress soak");
