@@ -333,80 +333,97 @@ Status DatapackStore::for_each(const ReadTxn& txn, const std::string& task,
   }
 }
 
-Result<PutOutcome> DatapackBatch::put(const Datapack& pack) {
-  DROVER_TRY(validate(pack));
-  return put_checked(pack, encode(pack));
-}
-Result<PutOutcome> DatapackBatch::put_encoded(ByteView flat) {
-  auto pack = decode_datapack(flat);
-  if (!pack) return fail(Errc::invalid_argument, pack.error().where, pack.error().what);
-  DROVER_TRY(validate(*pack));
-  return put_checked(*pack, flat);
-}
-
-uint64_t DatapackBatch::hash_of(const std::string& name) {
+uint64_t PackPreparer::hash_of(const std::string& name) {
   if (hashes_.size() > batch_rows_max) hashes_.clear();
   const auto [at, fresh] = hashes_.try_emplace(name, 0);
   if (fresh) at->second = name_hash(name);
   return at->second;
 }
 
+Result<PreparedPack> PackPreparer::prepare(const Datapack& pack) {
+  DROVER_TRY(validate(pack));
+  return prepare(pack, encode(pack));
+}
+
+Result<PreparedPack> PackPreparer::prepare(const Datapack& pack, Bytes flat) {
+  DROVER_TRY(validate(pack));
+  DROVER_TRY(check_json(pack));
+  PreparedPack out;
+  out.pack_id = pack.pack_id;
+  out.task_name = pack.task_name;
+  out.flat = std::move(flat);
+  out.row = summarize_with(pack, [this](const std::string& name) { return hash_of(name); });
+  out.task = hash_of(pack.task_name);
+  out.day = detail::day_of(pack.provenance.start_unix_ns);
+  for_each_list(
+      pack, out.row, out.task,
+      [&](const ListId& list, std::string_view name) {
+        out.lists.push_back({list, std::string(name)});
+      },
+      [this](const std::string& name) { return hash_of(name); });
+  return out;
+}
+
+Result<PutOutcome> DatapackBatch::put(const Datapack& pack) {
+  DROVER_ASSIGN(const PreparedPack prepared, preparer_.prepare(pack));
+  return put(prepared);
+}
+Result<PutOutcome> DatapackBatch::put_encoded(ByteView flat) {
+  auto pack = decode_datapack(flat);
+  if (!pack) return fail(Errc::invalid_argument, pack.error().where, pack.error().what);
+  DROVER_ASSIGN(const PreparedPack prepared, preparer_.prepare(*pack, Bytes::copy_of(flat)));
+  return put(prepared);
+}
+
 // True when this very pack is stored. Errors: conflict.
-Result<bool> DatapackBatch::known(const Datapack& pack, ByteView flat, const RowId& id) {
+Result<bool> DatapackBatch::known(const PreparedPack& pack) {
   DROVER_ASSIGN(const auto stored, store_.get_flat(txn_, pack.pack_id));
   if (stored) {
+    const ByteView flat = pack.flat;
     if (stored->size() == flat.size() && std::memcmp(stored->data(), flat.data(), flat.size()) == 0) return true;
     DROVER_ASSIGN(const Datapack old, decode_datapack(*stored));
-    if (old == pack) return true;
+    DROVER_ASSIGN(const Datapack fresh, decode_datapack(flat));
+    if (old == fresh) return true;
     return fail(Errc::conflict, "pack_id", "'" + pack.pack_id + "' is stored with other content");
   }
-  DROVER_ASSIGN(const auto taken, txn_.get(store_.data_, detail::data_key(id)));
+  DROVER_ASSIGN(const auto taken, txn_.get(store_.data_, detail::data_key(pack.row.id())));
   if (taken) return fail(Errc::conflict, "pack_id", "'" + pack.pack_id + "' has the time and hash of another pack");
   return false;
 }
 
-Result<PutOutcome> DatapackBatch::put_checked(const Datapack& pack, ByteView flat) {
-  DROVER_TRY(check_json(pack));
-  const PackRow row = summarize_with(pack, [this](const std::string& name) { return hash_of(name); });
-  DROVER_ASSIGN(const bool stored, known(pack, flat, row.id()));
+Result<PutOutcome> DatapackBatch::put(const PreparedPack& pack) {
+  DROVER_ASSIGN(const bool stored, known(pack));
   if (stored && !buggify::bug(buggify::Bug::statistics_doubled)) return PutOutcome::known;
-  const uint64_t task = hash_of(pack.task_name);
-  if (!totals_.contains(task)) {
-    DROVER_ASSIGN(auto totals, detail::read_totals(txn_, store_.tasks_, task));
+  if (!totals_.contains(pack.task)) {
+    DROVER_ASSIGN(auto totals, detail::read_totals(txn_, store_.tasks_, pack.task));
     if (!totals) totals.emplace().name = pack.task_name;
-    totals_.emplace(task, std::move(*totals));
+    totals_.emplace(pack.task, std::move(*totals));
   }
-  if (totals_.at(task).name != pack.task_name)
+  if (totals_.at(pack.task).name != pack.task_name)
     return fail(Errc::conflict, "task_name", "'" + pack.task_name + "' has the hash of another task");
-  DROVER_TRY(txn_.put(store_.data_, detail::data_key(row.id()), flat));
-  DROVER_TRY(txn_.put(store_.todo_, detail::data_key(row.id()), {}));
+  const Key data_key = detail::data_key(pack.row.id());
+  DROVER_TRY(txn_.put(store_.data_, data_key, pack.flat));
+  DROVER_TRY(txn_.put(store_.todo_, data_key, {}));
   Key id_key;
-  const std::array parts{std::as_bytes(std::span(&task, 1)), std::as_bytes(std::span(&row, 1))};
-  const std::array<ByteView, 2> views{parts[0], parts[1]};
+  const std::array<ByteView, 2> views{std::as_bytes(std::span(&pack.task, 1)), std::as_bytes(std::span(&pack.row, 1))};
   DROVER_TRY(txn_.put_parts(store_.ids_, id_key.text(pack.pack_id), views));
-  if (pack.bucket == Bucket::positive || !buggify::bug(buggify::Bug::statistics_forgotten)) index(pack, row, task);
+  if (pack.row.delta_j >= 0 || !buggify::bug(buggify::Bug::statistics_forgotten)) index(pack);
   if (rows_.size() >= batch_rows_max) DROVER_TRY(finish());
   return PutOutcome::stored;
 }
 
-void DatapackBatch::add(const ListId& list, std::string_view name, uint32_t row) {
+void DatapackBatch::add(const ListId& list, const std::string& name, uint32_t row) {
   Waiting& waiting = lists_[list];
-  if (waiting.rows.empty()) {
-    waiting.name = name;
-  } else if (name < waiting.name) {
-    waiting.name = name;
-  }
+  if (waiting.rows.empty() || name < waiting.name) waiting.name = name;
   waiting.rows.push_back(row);
 }
 
-void DatapackBatch::index(const Datapack& pack, const PackRow& row, uint64_t task) {
+void DatapackBatch::index(const PreparedPack& pack) {
   const auto number = static_cast<uint32_t>(rows_.size());
-  rows_.push_back(row);
-  add_row(totals_.at(task), row);
-  ++days_[{task, detail::day_of(pack.provenance.start_unix_ns)}];
-  for_each_list(
-      pack, row, task, [&](const ListId& list, std::string_view name) { add(list, name, number); },
-      [this](const std::string& name) { return hash_of(name); });
+  rows_.push_back(pack.row);
+  add_row(totals_.at(pack.task), pack.row);
+  ++days_[{pack.task, pack.day}];
+  for (const PreparedPack::Entry& entry : pack.lists) add(entry.list, entry.name, number);
 }
 
 Status DatapackBatch::write_list(const ListId& list, Waiting& waiting) {

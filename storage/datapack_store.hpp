@@ -159,6 +159,34 @@ struct TaskTotals {
   bool operator==(const TaskTotals&) const = default;
 };
 
+// A pack with all that can be worked out without a store, so that many can be made on other threads.
+struct PreparedPack {
+  std::string pack_id;
+  std::string task_name;
+  Bytes flat;
+  PackRow row;
+  uint64_t task = 0;  // name_hash(task_name)
+  int64_t day = 0;    // it starts on
+  struct Entry {
+    ListId list;
+    std::string name;  // of the attribute, for listings
+  };
+  std::vector<Entry> lists;  // that it will be in
+};
+
+// Makes them, and remembers the hashes of names. One thread per object.
+class PackPreparer {
+ public:
+  // Errors: invalid_argument or unsupported_version (an invariant, the field is named).
+  Result<PreparedPack> prepare(const Datapack& pack);
+  // For a pack that was decoded from `flat`, which is stored as it is.
+  Result<PreparedPack> prepare(const Datapack& pack, Bytes flat);
+
+ private:
+  uint64_t hash_of(const std::string& name);
+  std::map<std::string, uint64_t> hashes_;
+};
+
 // Many puts in one transaction. Index rows wait in memory and are written, sorted, by finish() (or earlier when
 // many wait). An error of put() that is a refusal leaves the batch usable; after any other the transaction must fail.
 // Without finish() the transaction must not be committed.
@@ -168,6 +196,7 @@ class DatapackBatch {
 
   Result<PutOutcome> put(const Datapack& pack);
   Result<PutOutcome> put_encoded(ByteView flat);
+  Result<PutOutcome> put(const PreparedPack& pack);
   Status finish();
 
  private:
@@ -175,21 +204,19 @@ class DatapackBatch {
     std::vector<uint32_t> rows;  // into rows_
     std::string name;            // of the attribute, for listings
   };
-  Result<PutOutcome> put_checked(const Datapack& pack, ByteView flat);
-  Result<bool> known(const Datapack& pack, ByteView flat, const RowId& id);
-  void index(const Datapack& pack, const PackRow& row, uint64_t task);
-  void add(const ListId& list, std::string_view name, uint32_t row);
+  Result<bool> known(const PreparedPack& pack);
+  void index(const PreparedPack& pack);
+  void add(const ListId& list, const std::string& name, uint32_t row);
   Status write_list(const ListId& list, Waiting& waiting);
   Status write_histograms(uint64_t task);
-  uint64_t hash_of(const std::string& name);
 
   const DatapackStore& store_;
   WriteTxn& txn_;
+  PackPreparer preparer_;
   std::vector<PackRow> rows_;
   std::map<ListId, Waiting> lists_;
   std::map<uint64_t, TaskTotals> totals_;
   std::map<std::pair<uint64_t, int64_t>, uint64_t> days_;
-  std::map<std::string, uint64_t> hashes_;
 };
 
 // The summary of a pack (its place in the indexes).

@@ -7,7 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <cstring>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
 
 #include "storage/datapack_json.hpp"
 
@@ -50,23 +55,38 @@ Result<size_t> read_more(int fd, std::string& buffer, const std::filesystem::pat
   }
 }
 
+// One complete line of the file.
+struct Line {
+  std::string_view text;
+  uint64_t number = 0;
+};
+// Gets lines, and problems that have no text, in the order of the file.
+class LineSink {
+ public:
+  virtual ~LineSink() = default;
+  virtual Status line(const Line& line) = 0;
+  virtual Status bad(Error error) = 0;
+  virtual Status finish() { return {}; }
+  virtual bool enough() const = 0;
+};
+
 class LineReader {
  public:
-  LineReader(const std::filesystem::path& path, const JsonlOptions& options,
-             const std::function<Status(Datapack&&)>& take)
-      : path_(path), options_(options), take_(take) {}
+  LineReader(const std::filesystem::path& path, const JsonlOptions& options, LineSink& sink, JsonlReport& report)
+      : path_(path), options_(options), sink_(sink), report_(report) {}
 
-  Result<JsonlReport> run() {
+  Status run() {
     const Fd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd.get() < 0) return system_error(path_, "open");
     for (;;) {
       DROVER_ASSIGN(const size_t got, read_more(fd.get(), buffer_, path_));
       if (got == 0) break;
       DROVER_TRY(lines());
-      if (report_.bad_lines >= options_.errors_max) return report_;
+      if (sink_.enough()) return {};
     }
+    DROVER_TRY(sink_.finish());
     report_.torn_bytes = skipping_ ? skipped_ + buffer_.size() : buffer_.size();
-    return report_;
+    return {};
   }
 
  private:
@@ -83,10 +103,10 @@ class LineReader {
         skipping_ = false;
       } else if (text.size() > options_.line_max_bytes) {
         DROVER_TRY(too_long(report_.lines));
-      } else {
-        DROVER_TRY(line(text));
+      } else if (text.find_first_not_of(" \t\r") != std::string_view::npos) {
+        DROVER_TRY(sink_.line({text, report_.lines}));
       }
-      if (report_.bad_lines >= options_.errors_max) return {};
+      if (sink_.enough()) return {};
     }
     buffer_.erase(0, start);
     if (buffer_.size() <= options_.line_max_bytes) return {};
@@ -101,44 +121,205 @@ class LineReader {
   }
 
   Status too_long(uint64_t number) {
-    return bad({Errc::too_large, path_.string() + ":" + std::to_string(number) + ":1",
-                "the line is longer than " + std::to_string(options_.line_max_bytes) + " bytes"});
+    return sink_.bad({Errc::too_large, path_.string() + ":" + std::to_string(number) + ":1",
+                      "the line is longer than " + std::to_string(options_.line_max_bytes) + " bytes"});
   }
 
-  Status line(std::string_view text) {
-    if (text.find_first_not_of(" \t\r") == std::string_view::npos) return {};
-    const std::string prefix = path_.string() + ":" + std::to_string(report_.lines);
-    auto pack = datapack_from_json(text);
-    if (!pack) {
-      Error error = std::move(pack).error();
-      // The line holds no newline, so its own line number is always 1: replace it by that of the file.
-      error.where = prefix + error.where.substr(std::min(error.where.find(':'), error.where.size()));
-      return bad(std::move(error));
-    }
-    const Status taken = take_(std::move(*pack));
-    if (taken) return ++report_.packs, Status{};
-    Error error = taken.error();
-    const bool refused =
-        error.code == Errc::invalid_argument || error.code == Errc::unsupported_version || error.code == Errc::conflict;
-    error.where = prefix + ": " + error.where;
-    if (!refused) return tl::unexpected(std::move(error));
-    return bad(std::move(error));
-  }
+  const std::filesystem::path& path_;
+  const JsonlOptions& options_;
+  LineSink& sink_;
+  JsonlReport& report_;
+  std::string buffer_;
+  bool skipping_ = false;  // inside a line that is too long
+  uint64_t skipped_ = 0;
+};
 
-  Status bad(Error error) {
+// What both sinks do with outcomes.
+class CountingSink : public LineSink {
+ public:
+  CountingSink(const std::filesystem::path& path, const JsonlOptions& options, JsonlReport& report)
+      : path_(path), options_(options), report_(report) {}
+  Status bad(Error error) override {
     ++report_.bad_lines;
     if (options_.stop_at_error) return tl::unexpected(std::move(error));
     if (report_.errors.size() < options_.errors_max) report_.errors.push_back(std::move(error));
     return {};
   }
+  bool enough() const override { return report_.bad_lines >= options_.errors_max; }
+
+ protected:
+  std::string place(uint64_t number) const { return path_.string() + ":" + std::to_string(number); }
+  // The line holds no newline, so its own line number is always 1: replaced by that of the file.
+  Status bad_json(uint64_t number, Error error) {
+    error.where = place(number) + error.where.substr(std::min(error.where.find(':'), error.where.size()));
+    return bad(std::move(error));
+  }
+  Status taken(uint64_t number, const Status& outcome) {
+    if (outcome) return ++report_.packs, Status{};
+    Error error = outcome.error();
+    const bool refused =
+        error.code == Errc::invalid_argument || error.code == Errc::unsupported_version || error.code == Errc::conflict;
+    error.where = place(number) + ": " + error.where;
+    if (!refused) return tl::unexpected(std::move(error));
+    return bad(std::move(error));
+  }
 
   const std::filesystem::path& path_;
   const JsonlOptions& options_;
+  JsonlReport& report_;
+};
+
+class PackSink final : public CountingSink {
+ public:
+  PackSink(const std::filesystem::path& path, const JsonlOptions& options, JsonlReport& report,
+           const std::function<Status(Datapack&&)>& take)
+      : CountingSink(path, options, report), take_(take) {}
+  Status line(const Line& line) override {
+    auto pack = datapack_from_json(line.text);
+    if (!pack) return bad_json(line.number, std::move(pack).error());
+    return taken(line.number, take_(std::move(*pack)));
+  }
+
+ private:
   const std::function<Status(Datapack&&)>& take_;
-  std::string buffer_;
-  JsonlReport report_;
-  bool skipping_ = false;  // inside a line that is too long
-  uint64_t skipped_ = 0;
+};
+
+// Lines in batches through worker threads; at most two batches a thread are on the way.
+class PreparingSink final : public CountingSink {
+ public:
+  PreparingSink(const std::filesystem::path& path, const JsonlOptions& options, JsonlReport& report,
+                const PreparedSink& sink)
+      : CountingSink(path, options, report), sink_(sink) {
+    for (uint32_t i = 0; i < std::clamp(sink.threads, 1u, 64u); ++i) threads_.emplace_back([this] { work(); });
+  }
+  ~PreparingSink() override {
+    {
+      const std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  Status line(const Line& line) override {
+    if (!open_) open_ = std::make_shared<Batch>();
+    open_->lines.push_back({open_->text.size(), line.text.size(), line.number});
+    open_->text.append(line.text);
+    if (open_->text.size() < batch_bytes) return {};
+    return send();
+  }
+  // Problems keep their place among the lines: what came before is settled first.
+  Status bad(Error error) override {
+    if (!settling_) DROVER_TRY(finish());
+    return CountingSink::bad(std::move(error));
+  }
+  Status finish() override {
+    if (open_) DROVER_TRY(send());
+    while (!sent_.empty()) DROVER_TRY(settle());
+    return {};
+  }
+
+ private:
+  static constexpr size_t batch_bytes = 256u << 10;
+  struct Parsed {
+    bool bad_json = false;
+    Result<PreparedPack> pack = fail(Errc::internal, "line", "was not parsed");
+  };
+  struct Batch {
+    struct Span {
+      size_t start = 0, size = 0;
+      uint64_t number = 0;
+    };
+    std::string text;
+    std::vector<Span> lines;
+    std::vector<Parsed> results;
+    bool done = false;
+  };
+
+  Status send() {
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.push_back(open_);
+    }
+    wake_.notify_one();
+    sent_.push_back(std::move(open_));
+    open_.reset();
+    return sent_.size() < 2 * threads_.size() + 1 ? Status{} : settle();
+  }
+
+  // Hands the oldest batch to the caller.
+  Status settle() {
+    const std::shared_ptr<Batch> batch = sent_.front();
+    sent_.pop_front();
+    {
+      std::unique_lock lock(mutex_);
+      ready_.wait(lock, [&] { return batch->done; });
+    }
+    settling_ = true;
+    Status status;
+    for (size_t i = 0; status && i < batch->results.size() && !enough(); ++i) {
+      Parsed& one = batch->results[i];
+      const uint64_t number = batch->lines[i].number;
+      if (one.bad_json) {
+        status = bad_json(number, std::move(one.pack).error());
+      } else if (!one.pack) {
+        status = taken(number, tl::unexpected(one.pack.error()));
+      } else {
+        status = taken(number, sink_.take(std::move(*one.pack)));
+      }
+    }
+    settling_ = false;
+    return status;
+  }
+
+  void work() {
+    PackPreparer preparer;
+    for (;;) {
+      std::shared_ptr<Batch> batch;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
+        if (waiting_.empty()) return;
+        batch = std::move(waiting_.front());
+        waiting_.pop_front();
+      }
+      for (const auto& span : batch->lines)
+        batch->results.push_back(prepare(preparer, std::string_view(batch->text).substr(span.start, span.size)));
+      {
+        const std::lock_guard lock(mutex_);
+        batch->done = true;
+      }
+      ready_.notify_one();
+    }
+  }
+
+  Parsed prepare(PackPreparer& preparer, std::string_view text) const {
+    Parsed out;
+    auto pack = datapack_from_json(text);
+    if (!pack) {
+      out.bad_json = true;
+      out.pack = tl::unexpected(std::move(pack).error());
+      return out;
+    }
+    if (sink_.check) {
+      if (const Status good = sink_.check(*pack); !good) {
+        out.pack = tl::unexpected(good.error());
+        return out;
+      }
+    }
+    out.pack = preparer.prepare(*pack);
+    return out;
+  }
+
+  const PreparedSink& sink_;
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable wake_, ready_;
+  std::deque<std::shared_ptr<Batch>> waiting_;  // for a thread
+  bool ending_ = false;
+  std::shared_ptr<Batch> open_;              // being filled
+  std::deque<std::shared_ptr<Batch>> sent_;  // not settled yet, oldest first
+  bool settling_ = false;
 };
 
 // Bytes behind the last newline of a file of `size` bytes.
@@ -160,7 +341,18 @@ Result<uint64_t> torn_bytes(int fd, uint64_t size, const std::filesystem::path& 
 
 Result<JsonlReport> read_jsonl(const std::filesystem::path& file, const JsonlOptions& options,
                                const std::function<Status(Datapack&&)>& take) {
-  return LineReader(file, options, take).run();
+  JsonlReport report;
+  PackSink sink(file, options, report, take);
+  DROVER_TRY(LineReader(file, options, sink, report).run());
+  return report;
+}
+
+Result<JsonlReport> read_jsonl_prepared(const std::filesystem::path& file, const JsonlOptions& options,
+                                        const PreparedSink& prepared) {
+  JsonlReport report;
+  PreparingSink sink(file, options, report, prepared);
+  DROVER_TRY(LineReader(file, options, sink, report).run());
+  return report;
 }
 
 std::filesystem::path jsonl_path(const std::filesystem::path& dir, std::string_view task) {

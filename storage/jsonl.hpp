@@ -15,6 +15,7 @@
 
 #include "messages/datapack.hpp"
 #include "messages/result.hpp"
+#include "storage/datapack_store.hpp"
 
 namespace drover::storage {
 
@@ -37,6 +38,16 @@ struct JsonlReport {
 // Errors: not_found, io; with stop_at_error also that of the first bad line.
 Result<JsonlReport> read_jsonl(const std::filesystem::path& file, const JsonlOptions& options,
                                const std::function<Status(Datapack&&)>& take);
+
+// The same, parsed, checked and prepared on `threads` threads of its own; `take` is called in the order of the lines on
+// the caller's. `check` says what else a pack must be; it is called from several threads at once.
+struct PreparedSink {
+  uint32_t threads = 1;                          // 1 .. 64
+  std::function<Status(const Datapack&)> check;  // may be empty
+  std::function<Status(PreparedPack&&)> take;
+};
+Result<JsonlReport> read_jsonl_prepared(const std::filesystem::path& file, const JsonlOptions& options,
+                                        const PreparedSink& sink);
 
 // "<dir>/<task>_datapacks.jsonl" with bytes that are not letters, digits, '-', '_' or '.' as %XX, so that
 // every task has a file of its own and none leaves the directory.

@@ -1,7 +1,4 @@
 // Questions about datapacks.
-#include <map>
-#include <set>
-
 #include "actors/fleet/calls.hpp"
 #include "storage/datapack_json.hpp"
 
@@ -86,48 +83,6 @@ Row stats_row(const std::string& task, const storage::PackStatistics& s) {
              {"source_types", s.source_types},
              {"with_sima", s.with_sima},
              {"with_counterfactual", s.with_counterfactual}};
-}
-
-// What is known of one skill, over the packs that were looked at.
-struct SkillSums {
-  uint64_t packs = 0;
-  uint64_t uses = 0;
-  uint64_t successes = 0;
-  uint64_t failures = 0;
-  double delta_j = 0;
-  double trust = 0;
-  double w_econ = 0;
-  double duration_s = 0;
-
-  Row row(int64_t skill_id) const {
-    const auto n = static_cast<double>(packs);
-    const auto u = static_cast<double>(uses);
-    return Row{{"skill_id", skill_id},
-               {"packs", packs},
-               {"uses", uses},
-               {"success_rate", static_cast<double>(successes) / u},
-               {"failure_rate", static_cast<double>(failures) / u},
-               {"delta_j_mean", delta_j / n},
-               {"trust_mean", trust / n},
-               {"w_econ_mean", w_econ / n},
-               {"duration_s_mean", duration_s / u}};
-  }
-};
-
-void add_pack(std::map<int64_t, SkillSums>& skills, const Datapack& pack) {
-  std::set<int64_t> seen;
-  for (const SkillStep& step : pack.skill_trace) {
-    SkillSums& sums = skills[step.skill_id];
-    ++sums.uses;
-    sums.duration_s += step.end_s - step.start_s;
-    if (step.outcome == "success" || step.outcome == "recovered") ++sums.successes;
-    if (step.outcome == "failure") ++sums.failures;
-    if (!seen.insert(step.skill_id).second) continue;
-    ++sums.packs;
-    sums.delta_j += pack.attribution.delta_J;
-    sums.trust += pack.attribution.trust_score;
-    sums.w_econ += pack.attribution.w_econ;
-  }
 }
 
 }  // namespace
@@ -223,36 +178,6 @@ Result<std::string> packs_positive_for_skill(const CallContext& call) {
 
 Result<std::string> packs_negative_for_skill(const CallContext& call) {
   return for_skill(call, false);
-}
-
-// Looks at the newest packs of a task, at most `limit`, and says how many that were.
-Result<std::string> packs_skills(const CallContext& call) {
-  PackQuery query;
-  query.sort_by = storage::SortBy::time;
-  query.limit = 10'000;
-  call.fields.required("task_name", query.task_name);
-  call.fields.bounded("limit", query.limit, {1, rows_max});
-  DROVER_TRY(call.fields.done());
-  return call.store.central_env().read([&](const ReadTxn& txn) -> Result<std::string> {
-    DROVER_ASSIGN(const auto statistics, call.store.packs().statistics(txn, query.task_name));
-    if (statistics.total == 0)
-      return fail(Errc::not_found, "task_name", "there is no datapack of task '" + query.task_name + "'");
-    DROVER_ASSIGN(const auto answer, call.store.packs().query(txn, query));
-    std::map<int64_t, SkillSums> skills;
-    for (const auto& hit : answer.hits) {
-      DROVER_ASSIGN(const auto pack, decode_datapack(hit.flat));
-      add_pack(skills, pack);
-    }
-    Reply reply(call.bounds.reply_bytes_max);
-    reply.field("task_name", query.task_name);
-    reply.field("packs_total", statistics.total);
-    reply.field("packs_examined", answer.hits.size());
-    reply.begin_list("skills");
-    for (const auto& [skill_id, sums] : skills)
-      if (!reply.item(sums.row(skill_id))) break;
-    reply.end_list();
-    return reply.finish();
-  });
 }
 
 }  // namespace drover::fleet

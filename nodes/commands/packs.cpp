@@ -5,6 +5,7 @@
 
 #include "actors/datapack/portable_artifacts.hpp"
 #include "nodes/commands/command.hpp"
+#include "nodes/commands/packs_value.hpp"
 #include "nodes/commands/table.hpp"
 
 namespace drover::nodes {
@@ -55,18 +56,6 @@ void show_tasks(const Json& reply) {
   Table table({"TASK", ">PACKS"});
   for (const Json& t : reply["tasks"]) table.row({t["task_name"], human_count(t["packs"])});
   print_text(table.empty() ? "no datapacks\n" : table.text());
-}
-
-void show_skills(const Json& reply) {
-  Table table({">SKILL", ">PACKS", ">USES", ">SUCCESS", ">FAILURE", ">MEAN dJ", ">TRUST", ">W ECON", ">SECONDS"});
-  for (const Json& s : reply["skills"])
-    table.row({s["skill_id"].dump(), human_count(s["packs"]), human_count(s["uses"]),
-               human_number(s["success_rate"], 3), human_number(s["failure_rate"], 3),
-               human_number(s["delta_j_mean"], 4), human_number(s["trust_mean"], 3), human_number(s["w_econ_mean"], 3),
-               human_number(s["duration_s_mean"], 2)});
-  print_text(table.text());
-  std::printf("over the newest %s of %s datapacks\n", human_count(reply["packs_examined"]).c_str(),
-              human_count(reply["packs_total"]).c_str());
 }
 
 // Thousands of numbers in a line of words; --json has the numbers.
@@ -160,6 +149,8 @@ constexpr const char* footer =
     "  drover packs stats --store /var/lib/drover/central\n"
     "  drover packs query --store central --task ur3_cycle --bucket negative --limit 5 --explain\n"
     "  drover packs list --connect centre:7447 --server-name centre --pki pki/nodes/operator-ops --json\n"
+    "  drover packs skills failures --store central --task drawer_vase --skill 3\n"
+    "  drover packs novelty --store central --update --tier 2 --by-novelty\n"
     "  drover packs export --store central --dir backup\n"
     "  drover packs export --store central --portable --task drawer_vase --min-trust 0.9 --out share.jsonl\n"
     "  drover packs import --store central backup/*.jsonl\n"
@@ -181,10 +172,12 @@ int packs_command(const Arguments& arguments) {
   CLI::App* query_app = app.add_subcommand("query", "datapacks by any combination of filters");
   CLI::App* stats = app.add_subcommand("stats", "counts and means of each task");
   CLI::App* tasks = app.add_subcommand("tasks", "the tasks and how many datapacks each has");
-  CLI::App* skills = app.add_subcommand("skills", "how each skill of a task does");
+  CLI::App* skills_app = app.add_subcommand("skills", "how each skill of a task does, and why");
+  CLI::App* novelty_app = app.add_subcommand("novelty", "how novel datapacks are, and their tiers");
   CLI::App* import_app = app.add_subcommand("import", "take in JSON Lines");
   CLI::App* export_app = app.add_subcommand("export", "write JSON Lines");
-  for (CLI::App* one : {list, show, query_app, stats, tasks, skills}) add_access_options(*one, access, {});
+  for (CLI::App* one : {list, show, query_app, stats, tasks, skills_app, novelty_app})
+    add_access_options(*one, access, {});
   for (CLI::App* one : {import_app, export_app}) add_access_options(*one, access, {.remote = false});
   show->add_option("PACK", pack_id, "its pack_id")->required();
   add_query_options(*query_app, options);
@@ -192,7 +185,10 @@ int packs_command(const Arguments& arguments) {
   list->add_option("--robot", options.filters.robot, "of this robot");
   list->add_option("--limit", options.limit, "at most so many")->check(CLI::Range(1, 100'000))->capture_default_str();
   stats->add_option("--task", task, "of this task only");
-  skills->add_option("--task", task, "of this task")->required();
+  SkillOptions skill_options;
+  NoveltyOptions novelty_options;
+  add_skill_commands(*skills_app, access, skill_options);
+  add_novelty_options(*novelty_app, novelty_options);
   add_import_options(*import_app, intake);
   add_export_options(*export_app, out);
   if (const auto code = parse_arguments(app, arguments)) return *code;
@@ -210,7 +206,8 @@ int packs_command(const Arguments& arguments) {
   if (query_app->parsed()) return query(access, options);
   if (stats->parsed()) return ask_and_show(name, access, with_task("packs.stats"), show_stats);
   if (tasks->parsed()) return ask_and_show(name, access, {{"call", "packs.tasks"}}, show_tasks);
-  if (skills->parsed()) return ask_and_show(name, access, with_task("packs.skills"), show_skills);
+  if (skills_app->parsed()) return skills(access, skill_options);
+  if (novelty_app->parsed()) return novelty(access, novelty_options);
   return import_app->parsed() ? import_packs(access, intake) : export_packs(access, out);
 }
 

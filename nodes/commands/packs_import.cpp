@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <thread>
+#include <unordered_map>
 
 #include "actors/datapack/portable_artifacts.hpp"
 #include "nodes/commands/command.hpp"
@@ -22,8 +24,8 @@ namespace fs = std::filesystem;
 using storage::ReadTxn;
 using storage::WriteTxn;
 constexpr const char* import_name = "drover packs import";
-constexpr size_t batch_packs_max = 1024;
-constexpr size_t batch_bytes_max = 8u << 20;
+constexpr size_t batch_packs_max = 32'768;  // large: the sorted indexes are touched all over by each batch
+constexpr size_t batch_bytes_max = 64u << 20;
 constexpr uint32_t bad_lines_max = 10'000;  // with --keep-going
 constexpr size_t errors_shown = 20;
 
@@ -42,23 +44,32 @@ class Importer {
  public:
   Importer(storage::Env& env, std::string task) : env_(env), store_(env), task_(std::move(task)) {}
 
-  Status take(Datapack&& pack) {
+  // What a 2.1-portable pack promises is checked where it is believed, and not again when it is read. Thread safe.
+  Status check(const Datapack& pack) const {
+    if (!task_.empty() && pack.task_name != task_) return {};
+    return datapack::check_portable(pack);
+  }
+
+  Status take(storage::PreparedPack&& pack) {
     if (!task_.empty() && pack.task_name != task_) return ++counts.other_task, Status{};
-    if (const Status good = check(pack); !good) return ++refused_, good;
-    const Bytes flat = encode(pack);
-    DROVER_ASSIGN(const bool known, is_known(pack.pack_id, flat));
+    DROVER_ASSIGN(const bool known, is_known(pack));
     if (known) return ++counts.known, Status{};
-    waiting_.emplace(pack.pack_id, flat);
-    waiting_bytes_ += flat.size();
+    waiting_bytes_ += pack.flat.size();
+    std::string id = pack.pack_id;
+    waiting_.emplace(std::move(id), std::move(pack));
     progress_.at(counts.imported + counts.known, "imported");
     return waiting_.size() < batch_packs_max && waiting_bytes_ < batch_bytes_max ? Status{} : flush();
   }
 
   Status flush() {
+    if (waiting_.empty()) return {};
+    std::vector<const storage::PreparedPack*> in_time;  // the order in which the store keeps them
+    for (const auto& [id, pack] : waiting_) in_time.push_back(&pack);
+    std::sort(in_time.begin(), in_time.end(), [](const auto* a, const auto* b) { return a->row.id() < b->row.id(); });
     DROVER_TRY(env_.write([&](WriteTxn& txn) -> Status {
       storage::DatapackBatch batch(store_, txn);
-      for (const auto& [id, flat] : waiting_) {
-        DROVER_ASSIGN(const auto outcome, batch.put_encoded(flat));
+      for (const auto* pack : in_time) {
+        DROVER_ASSIGN(const auto outcome, batch.put(*pack));
         (void)outcome;
       }
       return batch.finish();
@@ -72,37 +83,29 @@ class Importer {
   ImportCounts counts;
 
  private:
-  // What a 2.1-portable pack promises is checked here, where it is believed, and not again when it is read.
-  static Status check(const Datapack& pack) {
-    DROVER_TRY(validate(pack));
-    return datapack::check_portable(pack);
-  }
-
   // Errors: conflict.
-  Result<bool> is_known(const std::string& id, const Bytes& flat) {
+  Result<bool> is_known(const storage::PreparedPack& pack) {
     Bytes held;
-    if (const auto at = waiting_.find(id); at != waiting_.end()) {
-      held = at->second;
+    if (const auto at = waiting_.find(pack.pack_id); at != waiting_.end()) {
+      held = at->second.flat;
     } else {
       DROVER_TRY(env_.read([&](const ReadTxn& txn) -> Status {
-        DROVER_ASSIGN(const auto found, store_.get_flat(txn, id));
+        DROVER_ASSIGN(const auto found, store_.get_flat(txn, pack.pack_id));
         if (found) held = Bytes::copy_of(*found);
         return {};
       }));
     }
     if (held.empty()) return false;
-    if (held == flat) return true;
+    if (held == pack.flat) return true;
     ++counts.conflict;
-    ++refused_;
-    return fail(Errc::conflict, "pack_id", "'" + id + "' is here already with other content");
+    return fail(Errc::conflict, "pack_id", "'" + pack.pack_id + "' is here already with other content");
   }
 
   storage::Env& env_;
   storage::DatapackStore store_;
   std::string task_;
-  std::map<std::string, Bytes> waiting_;
+  std::unordered_map<std::string, storage::PreparedPack> waiting_;
   size_t waiting_bytes_ = 0;
-  uint64_t refused_ = 0;
   PackProgress progress_;
 };
 
@@ -140,7 +143,11 @@ Status import_all(storage::Env& env, const PackImport& transfer, const std::vect
   size_t shown = 0;
   uint64_t bad_lines = 0;
   for (const fs::path& file : files) {
-    const auto report = storage::read_jsonl(file, options, [&](Datapack&& p) { return importer.take(std::move(p)); });
+    storage::PreparedSink sink;
+    sink.threads = std::clamp(std::thread::hardware_concurrency(), 2u, 5u) - 1;  // one is left for the store
+    sink.check = [&](const Datapack& pack) { return importer.check(pack); };
+    sink.take = [&](storage::PreparedPack&& pack) { return importer.take(std::move(pack)); };
+    const auto report = storage::read_jsonl_prepared(file, options, sink);
     if (!report) {
       outcome = tl::unexpected(report.error());
       const Errc code = report.error().code;

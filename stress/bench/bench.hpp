@@ -99,6 +99,8 @@ void bench_journal(Report& report, const Settings& settings);
 void bench_sync(Report& report, const Settings& settings);
 void bench_latency(Report& report, const Settings& settings);
 void bench_packs(Report& report, const Settings& settings);
+void bench_novelty(Report& report, const Settings& settings);
+void bench_sampling(Report& report, const Settings& settings);
 void bench_recovery(Report& report, const Settings& settings);
 void bench_daemons(Report& report, const Settings& settings);
 void bench_capture(Report& report, const Settings& settings);

@@ -10,13 +10,17 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "messages/check.hpp"
+#include "sqlite_packs.hpp"
 #include "storage/datapack_json.hpp"
 #include "storage/datapack_store.hpp"
+#include "storage/jsonl.hpp"
 
 namespace {
 
@@ -26,11 +30,12 @@ using Clock = std::chrono::steady_clock;
 
 struct Options {
   uint64_t packs = 10'000;
-  uint64_t batch_packs = 10'000;
+  uint64_t batch_packs = 32'768;
   uint32_t rounds = 100;
   std::filesystem::path dir = std::filesystem::temp_directory_path();
   bool synced = false;
   bool shuffled = false;
+  bool sqlite = false;  // ask SQLite the same
 };
 
 double seconds_since(Clock::time_point start) {
@@ -144,9 +149,11 @@ class Bench {
     import();
     size_on_disk();
     raw_limits();
+    if (options_.sqlite) sqlite_import();
     queries();
     statistics();
     json();
+    jsonl_import();
     memory();
   }
 
@@ -166,7 +173,9 @@ class Bench {
 
   void import() {
     std::mt19937_64 rng(1);
-    double seconds = 0, encoded_seconds = 0;
+    double seconds = 0, encoded_seconds = 0, prepare_seconds = 0;
+    if (options_.sqlite && bench::SqlitePacks::available())
+      sqlite_ = std::make_unique<bench::SqlitePacks>(options_.dir.string() + ".sqlite", options_.synced);
     uint64_t bytes = 0;
     std::vector<uint64_t> numbers(options_.packs);
     for (uint64_t i = 0; i < numbers.size(); ++i) numbers[i] = i;
@@ -179,18 +188,30 @@ class Bench {
       for (const Datapack& p : packs) bytes += encode(p).size();
       encoded_seconds += seconds_since(began);
       began = Clock::now();
+      std::vector<PreparedPack> prepared;
+      PackPreparer preparer;
+      for (const Datapack& p : packs) prepared.push_back(must(preparer.prepare(p)));
+      prepare_seconds += seconds_since(began);
+      began = Clock::now();
       must(env_.write([&](WriteTxn& txn) -> Status {
         DatapackBatch batch(store_, txn);
-        for (const Datapack& p : packs) DROVER_TRY(batch.put(p));
+        for (const PreparedPack& p : prepared) DROVER_TRY(batch.put(p));
         return batch.finish();
       }));
       seconds += seconds_since(began);
+      if (sqlite_) {
+        began = Clock::now();
+        sqlite_->import(packs);
+        sqlite_seconds_ += seconds_since(began);
+      }
     }
     pack_bytes_ = bytes / std::max<uint64_t>(options_.packs, 1);
     const auto n = static_cast<double>(options_.packs);
     row("import, batches of " + std::to_string(options_.batch_packs) +
             (options_.shuffled ? ", any order" : ", by time"),
         durability(), text("%.0f packs/s", n / seconds));
+    row("  the same, checking and encoding on the same thread", durability(),
+        text("%.0f packs/s", n / (seconds + prepare_seconds)));
     row("  of which encoding alone would allow", "-", text("%.0f packs/s", n / encoded_seconds));
     row("  mean size of an encoded pack", "-", std::to_string(pack_bytes_) + " B");
   }
@@ -200,6 +221,89 @@ class Bench {
     row("store on disk", durability(),
         text("%.0f MB", static_cast<double>(facts.used_bytes) / 1e6) +
             text(", %.0f B a pack", static_cast<double>(facts.used_bytes) / static_cast<double>(options_.packs)));
+  }
+
+  void sqlite_import() {
+    if (!sqlite_) return row("SQLite", "-", "not built with SQLite (libsqlite3-dev)");
+    sqlite_->analyze();
+    row("SQLite: import of the same rows and indexes, same batches", durability(),
+        text("%.0f packs/s", static_cast<double>(options_.packs) / sqlite_seconds_) +
+            text(", %.0f MB on disk", static_cast<double>(sqlite_->bytes()) / 1e6));
+  }
+
+  // One question to SQLite; a few times, as it may take long.
+  void sqlite_query(const Case& c, double own_p50_us, size_t own_hits) {
+    std::vector<double> micros;
+    size_t hits = 0;
+    double spent = 0;
+    for (uint32_t i = 0; i < options_.rounds && (i < 3 || spent < 1e6); ++i) {
+      const auto began = Clock::now();
+      hits = sqlite_->query(c.query);
+      micros.push_back(seconds_since(began) * 1e6);
+      spent += micros.back();
+    }
+    std::sort(micros.begin(), micros.end());
+    const double p50 = micros[micros.size() / 2];
+    DROVER_CHECK(hits == own_hits, "SQLite found another number of packs");
+    row("  SQLite: " + c.name, "-",
+        text("p50 %7.0f us, ", p50) + text("p99 %7.0f us, ", micros[micros.size() * 99 / 100]) +
+            text("%.1f times as long as the store", p50 / own_p50_us));
+    if (p50 < own_p50_us) ++slower_than_sqlite_;
+  }
+
+  // What `drover packs import` does: lines parsed and checked on other threads, put in large batches here.
+  void jsonl_import() {
+    const uint64_t count = std::min<uint64_t>(options_.packs, 100'000);
+    uint64_t bytes = 0;
+    {
+      JsonlWriter writer(options_.dir.string() + ".export");
+      uint64_t written = 0;
+      must(env_.read([&](const ReadTxn& txn) -> Status {
+        return store_.for_each(txn, "drawer_vase", [&](ByteView flat) -> Result<bool> {
+          DROVER_ASSIGN(const Datapack p, decode_datapack(flat));
+          DROVER_TRY(writer.append(p));
+          return ++written < count;
+        });
+      }));
+      must(writer.finish());
+    }
+    const auto exported = jsonl_path(options_.dir.string() + ".export", "drawer_vase");
+    bytes = std::filesystem::file_size(exported);
+    EnvOptions o;
+    o.path = options_.dir.string() + ".copy";
+    std::filesystem::remove_all(o.path);
+    o.databases = DatapackStore::databases();
+    o.map_initial_bytes = uint64_t{2} << 30;
+    o.sync = options_.synced ? Sync::synced : Sync::nosync;
+    {
+      Env env = must(Env::open(o));
+      const DatapackStore store(env);
+      std::vector<PreparedPack> waiting;
+      const auto flush = [&] {
+        must(env.write([&](WriteTxn& txn) -> Status {
+          DatapackBatch batch(store, txn);
+          for (const PreparedPack& p : waiting) DROVER_TRY(batch.put(p));
+          return batch.finish();
+        }));
+        waiting.clear();
+      };
+      const auto began = Clock::now();
+      PreparedSink sink;
+      sink.threads = std::clamp(std::thread::hardware_concurrency(), 2u, 5u) - 1;
+      sink.take = [&](PreparedPack&& p) -> Status {
+        waiting.push_back(std::move(p));
+        if (waiting.size() >= options_.batch_packs) flush();
+        return {};
+      };
+      const auto report = must(read_jsonl_prepared(exported, {}, sink));
+      flush();
+      DROVER_CHECK(report.packs == std::min(count, options_.packs), "an export that does not come back whole");
+      const double seconds = seconds_since(began);
+      row("import of JSON Lines, " + std::to_string(sink.threads) + " reading and 1 writing thread", durability(),
+          text("%.0f packs/s", static_cast<double>(report.packs) / seconds) +
+              text(", %.0f MB/s of text", static_cast<double>(bytes) / 1e6 / seconds));
+    }
+    for (const char* suffix : {".copy", ".export"}) std::filesystem::remove_all(options_.dir.string() + suffix);
   }
 
   // The same bytes as plain values under random 16-byte keys, and read back.
@@ -249,7 +353,11 @@ class Bench {
                     micros[micros.size() / 2], micros[micros.size() * 99 / 100], answer.hits.size(),
                     static_cast<unsigned long long>(answer.rows_examined), answer.plan.c_str());
       row("query 100: " + c.name, "-", line);
+      if (sqlite_) sqlite_query(c, micros[micros.size() / 2], answer.hits.size());
     }
+    if (sqlite_)
+      row("queries at which SQLite was faster", "-",
+          std::to_string(slower_than_sqlite_) + " of " + std::to_string(cases(options_.packs).size()));
   }
 
   void statistics() {
@@ -262,6 +370,10 @@ class Bench {
     std::sort(micros.begin(), micros.end());
     row("statistics of a task", "-",
         text("p50 %.1f us, ", micros[micros.size() / 2]) + text("p99 %.1f us", micros[micros.size() * 99 / 100]));
+    if (!sqlite_) return;
+    const auto began = Clock::now();
+    sqlite_->statistics();
+    row("  SQLite: counts and means of a task", "-", text("%.0f us", seconds_since(began) * 1e6));
   }
 
   void json() {
@@ -292,6 +404,9 @@ class Bench {
   Env env_;
   DatapackStore store_;
   uint64_t pack_bytes_ = 0;
+  std::unique_ptr<bench::SqlitePacks> sqlite_;
+  double sqlite_seconds_ = 0;
+  uint64_t slower_than_sqlite_ = 0;
 };
 
 }  // namespace
@@ -306,6 +421,7 @@ int main(int argc, char** argv) {
                  "folder for the store DIR/drover-bench-packs, which is made anew and removed at the end");
   app.add_flag("--synced", options.synced, "commits return after they are on disk");
   app.add_flag("--shuffled", options.shuffled, "import in random order of time");
+  app.add_flag("--sqlite", options.sqlite, "store the same rows in SQLite and ask it the same");
   CLI11_PARSE(app, argc, argv);
   options.dir /= "drover-bench-packs";
   std::printf("%llu datapacks\n", static_cast<unsigned long long>(options.packs));

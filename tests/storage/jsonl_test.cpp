@@ -130,3 +130,83 @@ TEST_CASE("storage/jsonl: every task has a file of its own inside the directory"
   CHECK(name("a b") != name("a_b"));
   CHECK(name("a%20b") != name("a b"));
 }
+
+namespace {
+
+// What reading gave, in order, so that ways of reading can be compared.
+struct Reading {
+  std::vector<std::string> ids;
+  JsonlReport report;
+  std::optional<Error> error;
+};
+
+Reading plainly(const std::filesystem::path& path, const JsonlOptions& options, const std::string& refused) {
+  Reading out;
+  const auto report = read_jsonl(path, options, [&](Datapack&& p) -> Status {
+    DROVER_TRY(validate(p));
+    if (p.pack_id == refused) return fail(Errc::conflict, "pack_id", "no");
+    out.ids.push_back(p.pack_id);
+    return {};
+  });
+  if (report) out.report = *report;
+  if (!report) out.error = report.error();
+  return out;
+}
+
+Reading prepared(const std::filesystem::path& path, const JsonlOptions& options, const std::string& refused,
+                 uint32_t threads) {
+  Reading out;
+  PreparedSink sink;
+  sink.threads = threads;
+  sink.take = [&](PreparedPack&& p) -> Status {
+    if (p.pack_id == refused) return fail(Errc::conflict, "pack_id", "no");
+    out.ids.push_back(p.pack_id);
+    return {};
+  };
+  const auto report = read_jsonl_prepared(path, options, sink);
+  if (report) out.report = *report;
+  if (!report) out.error = report.error();
+  return out;
+}
+
+void check_same(const Reading& a, const Reading& b) {
+  CHECK(a.ids == b.ids);
+  REQUIRE(a.error.has_value() == b.error.has_value());
+  if (a.error) CHECK(a.error->message() == b.error->message());
+  CHECK(a.report.packs == b.report.packs);
+  CHECK(a.report.bad_lines == b.report.bad_lines);
+  CHECK(a.report.torn_bytes == b.report.torn_bytes);
+  REQUIRE(a.report.errors.size() == b.report.errors.size());
+  for (size_t i = 0; i < a.report.errors.size(); ++i)
+    CHECK(a.report.errors[i].message() == b.report.errors[i].message());
+}
+
+}  // namespace
+
+TEST_CASE("storage/jsonl: reading on several threads gives the same packs and errors in the same order") {
+  Rng rng(17);
+  TempDir dir;
+  const auto path = dir.path() / "x.jsonl";
+  std::string text, refused;
+  for (int i = 0; i < 1500; ++i) {
+    Datapack p = random_datapack(rng);
+    if (i == 700) refused = p.pack_id;
+    if (chance(rng, 60)) p.skill_trace.clear();  // breaks an invariant
+    text += chance(rng, 50) ? std::string("{\"bucket\":7}") : datapack_to_json(p).value();
+    text += chance(rng, 40) ? "\n\n" : "\n";
+    if (chance(rng, 300)) text += std::string(2'000'000, 'x') + "\n";  // longer than a line may be
+  }
+  write_file(path, text + "torn");
+  JsonlOptions options;
+  options.line_max_bytes = 1u << 20;
+  for (const uint32_t threads : {1u, 3u}) {
+    const Reading all = prepared(path, options, refused, threads);
+    CHECK(all.ids.size() > 1000);
+    CHECK(all.report.bad_lines > 20);
+    check_same(plainly(path, options, refused), all);
+    JsonlOptions first_error = options;
+    first_error.stop_at_error = true;
+    check_same(plainly(path, first_error, refused), prepared(path, first_error, refused, threads));
+  }
+  CHECK(prepared(dir.path() / "none", options, "", 2).error->code == Errc::not_found);
+}
