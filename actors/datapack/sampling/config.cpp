@@ -179,9 +179,12 @@ void read_rules(Reader& reader, SamplingConfig& c) {
 
 }  // namespace
 
+SamplingConfig::SamplingConfig() = default;
+
 std::vector<TagGroup> SamplingConfig::default_groups() {
   return {
-      {"safety_critical", {"safety_critical", "safety_violated", "risk:critical", "event:vase_broken"}},
+      {"safety_critical",
+       {"safety_critical", "safety_violated", "risk:critical", "event:vase_broken", "event:dish_broken"}},
       {"fragile", {"fragile", "fragile:*"}},
       {"high_energy", {"high_energy", "energy:high"}},
       {"novel_affordance", {"novel_affordance", "novel:*"}},

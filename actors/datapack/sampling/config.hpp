@@ -100,6 +100,7 @@ struct SamplingConfig {
   CurriculumConfig curriculum;
   std::map<std::string, Emphasis, std::less<>> presets = default_presets();
 
+  SamplingConfig();
   bool operator==(const SamplingConfig&) const = default;
   static std::vector<TagGroup> default_groups();
   static std::vector<TagQuota> default_quotas();

@@ -161,7 +161,7 @@ Exclusion Sampler::exclusion(const PackFacts& pack) const {
   if (!setup_.phase) return Exclusion::none;
   if (*setup_.phase == Phase::warmup) {
     if (pack.tier > 1) return Exclusion::tier;
-    if (static_cast<double>(pack.fragility) >= config_.curriculum.critical_fragility)
+    if (pack.fragility >= static_cast<float>(config_.curriculum.critical_fragility))
       return Exclusion::critical_fragility;
   }
   if (*setup_.phase == Phase::frontier && pack.tier < 1) return Exclusion::tier;
@@ -190,7 +190,7 @@ PackWeight Sampler::weigh(const PackFacts& pack) const {
   for (uint32_t bits = pack.groups; bits != 0; bits &= bits - 1)
     emphasis = std::max(emphasis, emphasis_[static_cast<size_t>(std::countr_zero(bits))]);
   out.emphasis = pack.groups == 0 ? 1 : emphasis;
-  out.gated = pack.origin != Origin::real && static_cast<double>(pack.trust) < config_.synthetic.trust_min;
+  out.gated = pack.origin != Origin::real && pack.trust < static_cast<float>(config_.synthetic.trust_min);
   out.weight = out.gated ? 0 : std::min(out.base * out.multiplier * out.emphasis, weight_max);
   out.cell = cell_of(pack, urgent);
   return out;

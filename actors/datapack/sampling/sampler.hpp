@@ -51,10 +51,10 @@ struct UrgencySignals {
 
 struct SamplerSetup {
   Strategy strategy = Strategy::balanced;
-  std::optional<Phase> phase;  // its rules decide who may be drawn; the strategy stays what it says
-  std::string preset;          // emphasis by name; empty: none
-  UrgencySignals signals;      // urgency_driven only
-  TagTrust trust;
+  std::optional<Phase> phase = {};  // its rules decide who may be drawn; the strategy stays what it says
+  std::string preset = {};          // emphasis by name; empty: none
+  UrgencySignals signals = {};      // urgency_driven only
+  TagTrust trust = {};
   uint64_t prerequisites_met = ~uint64_t{0};  // bits; packs with others are left out in a phase
   std::array<double, 64> skill_failure{};     // failure rate by skill bit: weak spots first in fine_tuning
 };
