@@ -126,7 +126,7 @@ EpisodeFacts gather_facts(const Rollout& rollout, std::span<const Segment> segme
     a.metrics = s.metrics;
     make_finite(a.metrics);
     measure_near(rollout, s, a);
-    out.energy_Wh += static_cast<double>(s.metrics.energy_Wh);
+    out.energy_Wh += static_cast<double>(a.metrics.energy_Wh);
     out.actions.push_back(std::move(a));
   }
   if (!segments.empty()) out.duration_s = segments.back().end_s - segments.front().start_s;

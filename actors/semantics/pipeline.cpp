@@ -44,7 +44,8 @@ Stage2Pipeline::Stage2Pipeline(const Stage2Config& config, const Vocabulary& voc
       invariants_(config.invariants, vocabulary),
       refiner_(config.refiner),
       reference_(config.ood),
-      correlator_(config.trust.correlator) {}
+      correlator_(config.trust.correlator),
+      econ_watch_(config.econ) {}
 
 Analysis Stage2Pipeline::analyse(const Rollout& rollout, std::span<const Segment> segments,
                                  std::span<const Primitive> primitives) const {
@@ -103,9 +104,10 @@ void Stage2Pipeline::count(const EpisodeFacts& facts, const Enriched& enriched) 
   }
 }
 
-void Stage2Pipeline::count_output(double mpl) {
-  if (!std::isfinite(mpl)) return;
-  output_.sum += mpl;
+void Stage2Pipeline::count_outcome(const OutcomeFacts& outcome, double energy_Wh) {
+  if (econ_watch_.observe(outcome, energy_Wh)) orchestrator_.on_econ(econ_watch_.signals());
+  if (!std::isfinite(outcome.mpl)) return;
+  output_.sum += outcome.mpl;
   if (++output_.count < output_block) return;
   output_.before_mean = output_.last_mean;
   output_.last_mean = output_.sum / static_cast<double>(output_.count);
@@ -114,26 +116,41 @@ void Stage2Pipeline::count_output(double mpl) {
   output_.count = 0;
 }
 
+// What the risk tag is about; without one the thing of the scene that is known to be most at risk.
+TermId Stage2Pipeline::most_at_risk(const EpisodeFacts& facts, const TagSet& tags) const {
+  if (!tags.risk.empty()) return vocabulary_->find(TermKind::object, tags.risk.front().object);
+  TermId out;
+  double worst = -1;
+  for (const TermId term : facts.objects) {
+    const double risk = orchestrator_.ontology().current().risk_of(vocabulary_->name(term));
+    if (risk > worst) worst = risk, out = term;
+  }
+  return out;
+}
+
 void Stage2Pipeline::remember(const EpisodeFacts& facts, uint32_t bits, const Enriched& enriched, bool outcome_known) {
-  Known known{facts.pack_id, facts.objects, {}};
+  Known known{facts.pack_id, {}};
   for (const ActionFact& a : facts.actions)
     if (a.outcome == Outcome::failure && a.object && known.failures.size() < 64)
       known.failures.emplace_back(a.object, a.reason);
   std::sort(known.failures.begin(), known.failures.end());
   known.failures.erase(std::unique(known.failures.begin(), known.failures.end()), known.failures.end());
-  known_.push_back(std::move(known));
+  if (!known.failures.empty()) known_.push_back(std::move(known));
   if (known_.size() > config_.retro_packs_max) {
     retroactive_.erase(known_base_);
     known_.pop_front();
     ++known_base_;
   }
-  if (outcome_known) return;
-  Waiting waiting{bits, "", facts.objects, facts.episode_id};
-  if (!enriched.tags.risk.empty()) waiting.risk_object = enriched.tags.risk.front().object;
+  const double energy_Wh = std::isfinite(facts.energy_Wh) ? facts.energy_Wh : 0;
+  Waiting waiting{bits, outcome_known, most_at_risk(facts, enriched.tags), energy_Wh, facts.episode_id};
   if (!waiting_.insert_or_assign(facts.pack_id, std::move(waiting)).second) return;
   waiting_order_.push_back(facts.pack_id);
   while (waiting_.size() > config_.pending_outcomes_max) {
-    metrics_.forgotten_outcomes += waiting_.erase(waiting_order_.front());
+    const auto oldest = waiting_.find(waiting_order_.front());
+    if (oldest != waiting_.end()) {
+      metrics_.forgotten_outcomes += oldest->second.counted ? 0 : 1;
+      waiting_.erase(oldest);
+    }
     waiting_order_.pop_front();
   }
   // Ids whose outcome has come stay in the order until they are half of it.
@@ -227,8 +244,9 @@ CommitResult Stage2Pipeline::commit(Analysis analysis, int64_t time_unix_ns) {
                                   [](const ActionFact& a) { return a.outcome == Outcome::failure; });
   const uint32_t bits = correlated_bits(out.enriched.tags, found, failed);
   if (analysis.outcome) correlator_.observe(facts.pack_id, bits, *analysis.outcome);
-  if (analysis.outcome) count_output(analysis.outcome->mpl);
+  if (analysis.outcome) count_outcome(*analysis.outcome, facts.energy_Wh);
   remember(facts, bits, out.enriched, analysis.outcome.has_value());
+  out.ood_found = found;
 
   const uint64_t n = metrics_.episodes;
   decide(std::move(findings), n % config_.decide_every == 0, out.decisions);
@@ -256,19 +274,14 @@ Result<std::vector<Decision>> Stage2Pipeline::on_outcome(std::string_view pack_i
   if (at == waiting_.end()) return fail(Errc::not_found, std::string(pack_id), "waits for no outcome");
   const Waiting waiting = std::move(at->second);
   waiting_.erase(at);
-  correlator_.observe(pack_id, waiting.bits, outcome);
-  count_output(outcome.mpl);
+  if (!waiting.counted) {
+    correlator_.observe(pack_id, waiting.bits, outcome);
+    count_outcome(outcome, waiting.energy_Wh);
+  }
   std::vector<Decision> out;
   if (!real || !(outcome.damage > 0)) return out;
   // Ground truth: what really was damaged is at risk, whatever anybody else believes.
-  std::string object = waiting.risk_object;
-  if (object.empty()) {
-    double worst = -1;
-    for (const TermId term : waiting.objects) {
-      const double risk = orchestrator_.ontology().current().risk_of(vocabulary_->name(term));
-      if (risk > worst) worst = risk, object = vocabulary_->name(term);
-    }
-  }
+  const std::string object(vocabulary_->name(waiting.object));
   const Ontology& ontology = orchestrator_.ontology().current();
   if (object.empty() || ontology.find(object_id(object)) == nullptr) return out;
   const double risk = std::max(0.7, ontology.risk_of(object));

@@ -18,6 +18,7 @@
 
 #include "actors/semantics/auditor.hpp"
 #include "actors/semantics/correlator.hpp"
+#include "actors/semantics/econ_watch.hpp"
 #include "actors/semantics/enrichment.hpp"
 #include "actors/semantics/facts.hpp"
 #include "actors/semantics/invariants.hpp"
@@ -39,6 +40,7 @@ struct Stage2Config {
   RefinerConfig refiner;
   OrchestratorConfig orchestrator;
   TrustConfig trust;
+  EconWatchConfig econ;
   uint64_t decide_every = 8;  // episodes; findings that cannot wait are decided at once
   uint64_t refine_every = 128;
   uint64_t trust_every = 128;
@@ -65,6 +67,7 @@ struct CommitResult {
   std::vector<Decision> decisions;      // without confirmations
   Audit audit;
   Enriched enriched;
+  std::vector<OodTag> ood_found;  // also when the detector is not believed enough to tag
 };
 
 // What semantics.md 6 asks to be counted. Times are measured by whoever runs it.
@@ -96,9 +99,12 @@ class Stage2Pipeline {
                    std::span<const Primitive> primitives) const;
   CommitResult commit(Analysis analysis, int64_t time_unix_ns);
 
-  // What an episode came to, measured later (or corrected is refused: the first measurement counts). `real`: measured
-  // on a real robot: ground truth that outranks every other source. Error: not_found (never seen, or forgotten).
+  // What an episode came to, measured later. Where the episode had brought an outcome of its own, that one was counted
+  // and this one is not counted again. `real`: measured on a real robot: ground truth that outranks every other source;
+  // damage makes the thing at risk in any case. Taken once per episode. Error: not_found (never seen, told already, or
+  // forgotten).
   Result<std::vector<Decision>> on_outcome(std::string_view pack_id, const OutcomeFacts& outcome, bool real);
+  // Urgencies from outside; those of the episodes' own outcomes come by themselves (EconWatch).
   void on_econ(const EconSignals& signals) { orchestrator_.on_econ(signals); }
   // A proposal of the VLA, of diffusion or of the economy.
   Status submit(Proposal proposal) { return update_.submit(std::move(proposal)); }
@@ -123,13 +129,13 @@ class Stage2Pipeline {
  private:
   struct Known {
     std::string pack_id;
-    std::vector<TermId> objects;
-    std::vector<std::pair<TermId, Reason>> failures;
+    std::vector<std::pair<TermId, Reason>> failures;  // at least one
   };
   struct Waiting {
     uint32_t bits = 0;
-    std::string risk_object;  // what the risk tag was about; empty: none
-    std::vector<TermId> objects;
+    bool counted = false;  // the episode brought an outcome itself
+    TermId object;         // what was most at risk; none: nothing was there
+    double energy_Wh = 0;
     std::string episode_id;
   };
 
@@ -137,7 +143,8 @@ class Stage2Pipeline {
   std::vector<std::string> novel_pairs(const EpisodeFacts& facts);
   double expected_Wh(const EpisodeFacts& facts) const;
   void count(const EpisodeFacts& facts, const Enriched& enriched);
-  void count_output(double mpl);
+  void count_outcome(const OutcomeFacts& outcome, double energy_Wh);
+  TermId most_at_risk(const EpisodeFacts& facts, const TagSet& tags) const;
   void remember(const EpisodeFacts& facts, uint32_t bits, const Enriched& enriched, bool outcome_known);
   void decide(InvariantFindings findings, bool now, std::vector<Decision>& out);
   void queue_retroactive(const std::vector<Decision>& decisions);
@@ -169,10 +176,11 @@ class Stage2Pipeline {
     uint64_t blocks = 0;
   };
   Output output_;
+  EconWatch econ_watch_;
   std::map<std::string, Waiting, std::less<>> waiting_;  // for their outcome, by pack id
   std::deque<std::string> waiting_order_;
-  std::deque<Known> known_;
-  uint64_t known_base_ = 0;                                // index of known_.front() among all ever
+  std::deque<Known> known_;                                // episodes in which something failed
+  uint64_t known_base_ = 0;                                // index of known_.front() among all such ever
   std::map<uint64_t, std::set<std::string>> retroactive_;  // index -> words to come
   std::string retro_because_;                              // last decision that queued any
 };

@@ -115,6 +115,7 @@ class ConfigReader {
     t.integer("trust_every", out_.trust_every, 1, 1000000);
     t.integer("pending_outcomes_max", out_.pending_outcomes_max, 1, 100000000);
     t.integer("retro_packs_max", out_.retro_packs_max, 1, 100000000);
+    t.integer("econ_block_episodes", out_.econ.block_episodes, 0, 1000000);
     t.integer("retro_per_commit_max", out_.retro_per_commit_max, 0, 1000000);
   }
 

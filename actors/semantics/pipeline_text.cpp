@@ -8,7 +8,7 @@
 namespace drover::semantics {
 namespace {
 
-constexpr std::string_view format_name = "drover.stage2.v1";
+constexpr std::string_view format_name = "drover.stage2.v2";
 
 using Node = nlohmann::json;
 
@@ -24,23 +24,6 @@ Result<std::vector<uint64_t>> get_counts(const Node& from, const char* field) {
     out.push_back(item.get<uint64_t>());
   }
   return out;
-}
-
-Result<std::vector<TermId>> read_objects(const Node& list, const Vocabulary& vocabulary) {
-  if (!list.is_array()) return bad_state("objects", "must be a list");
-  std::vector<TermId> out;
-  for (const Node& item : list) {
-    if (!item.is_string()) return bad_state("objects", "must hold terms");
-    DROVER_ASSIGN(const TermId id, vocabulary.resolve(TermKind::object, item.get<std::string>()));
-    out.push_back(id);
-  }
-  return out;
-}
-
-void write_objects(JsonText& out, const std::vector<TermId>& objects, const Vocabulary& vocabulary) {
-  out.begin_array();
-  for (const TermId id : objects) out.value(vocabulary.name(id));
-  out.end_array();
 }
 
 }  // namespace
@@ -70,15 +53,12 @@ void Stage2Pipeline::write_state(JsonText& out) const {
     const auto at = waiting_.find(pack);
     if (at == waiting_.end()) continue;
     const Waiting& w = at->second;
-    out.line().begin_array().value(pack).value(w.bits).value(w.risk_object).value(w.episode_id);
-    write_objects(out, w.objects, *vocabulary_);
-    out.end_array();
+    out.line().begin_array().value(pack).value(w.bits).value(w.counted).value(vocabulary_->name(w.object));
+    out.value(w.energy_Wh).value(w.episode_id).end_array();
   }
   out.end_array().key("known").begin_array();
   for (const Known& k : known_) {
-    out.line().begin_array().value(k.pack_id);
-    write_objects(out, k.objects, *vocabulary_);
-    out.begin_array();
+    out.line().begin_array().value(k.pack_id).begin_array();
     for (const auto& [object, reason] : k.failures)
       out.begin_array().value(vocabulary_->name(object)).value(reason_name(reason)).end_array();
     out.end_array().end_array();
@@ -89,7 +69,9 @@ void Stage2Pipeline::write_state(JsonText& out) const {
     for (const std::string& word : words) out.value(word);
     out.end_array();
   }
-  out.end_array().field("retro_because", retro_because_).key("refinements_made").begin_array();
+  out.end_array().key("econ_watch");
+  econ_watch_.write(out);
+  out.field("retro_because", retro_because_).key("refinements_made").begin_array();
   for (const std::string& id : refiner_.made()) out.value(id);
   out.end_array();
 }
@@ -147,6 +129,8 @@ Status Stage2Pipeline::read_state(const Node& root) {
     if (!n.is_number_unsigned()) return bad_state("marks", "must hold counts");
     mark_counts_[mark] = n.get<uint64_t>();
   }
+  DROVER_ASSIGN(const Node* econ, get_list(root, "econ_watch"));
+  DROVER_TRY(econ_watch_.read(*econ));
   DROVER_ASSIGN(retro_because_, get_text(root, "retro_because"));
   DROVER_ASSIGN(const auto made, get_texts(root, "refinements_made"));
   refiner_.restore_made({made.begin(), made.end()});
@@ -156,20 +140,22 @@ Status Stage2Pipeline::read_state(const Node& root) {
 Status Stage2Pipeline::read_episodes(const Node& root) {
   DROVER_ASSIGN(const Node* waiting, get_list(root, "waiting"));
   for (const Node& w : *waiting) {
-    if (!is_pair(w, 5) || !w[0].is_string() || !w[1].is_number_unsigned() || !w[2].is_string() || !w[3].is_string())
-      return bad_state("waiting", "must hold [pack, bits, object, episode, objects]");
-    Waiting entry{w[1].get<uint32_t>(), w[2].get<std::string>(), {}, w[3].get<std::string>()};
-    DROVER_ASSIGN(entry.objects, read_objects(w[4], *vocabulary_));
+    if (!is_pair(w, 6) || !w[0].is_string() || !w[1].is_number_unsigned() || !w[2].is_boolean() || !w[3].is_string() ||
+        !w[4].is_number() || !w[5].is_string())
+      return bad_state("waiting", "must hold [pack, bits, counted, object, energy, episode]");
+    Waiting entry{w[1].get<uint32_t>(), w[2].get<bool>(), {}, w[4].get<double>(), w[5].get<std::string>()};
+    if (!w[3].get_ref<const std::string&>().empty()) {
+      DROVER_ASSIGN(entry.object, vocabulary_->resolve(TermKind::object, w[3].get<std::string>()));
+    }
     waiting_order_.push_back(w[0].get<std::string>());
     waiting_[waiting_order_.back()] = std::move(entry);
   }
   DROVER_ASSIGN(const Node* known, get_list(root, "known"));
   for (const Node& k : *known) {
-    if (!is_pair(k, 3) || !k[0].is_string() || !k[2].is_array())
-      return bad_state("known", "must hold [pack, objects, failures]");
-    Known entry{k[0].get<std::string>(), {}, {}};
-    DROVER_ASSIGN(entry.objects, read_objects(k[1], *vocabulary_));
-    for (const Node& f : k[2]) {
+    if (!is_pair(k, 2) || !k[0].is_string() || !k[1].is_array())
+      return bad_state("known", "must hold [pack, failures]");
+    Known entry{k[0].get<std::string>(), {}};
+    for (const Node& f : k[1]) {
       if (!is_pair(f, 2) || !f[0].is_string() || !f[1].is_string()) return bad_state("known", "has bad failures");
       const auto reason = reason_from(f[1].get<std::string>());
       DROVER_ASSIGN(const TermId object, vocabulary_->resolve(TermKind::object, f[0].get<std::string>()));

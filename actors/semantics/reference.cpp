@@ -11,13 +11,16 @@
 namespace drover::semantics {
 namespace {
 
-constexpr std::string_view format_name = "drover.ood_reference.v1";
+constexpr std::string_view format_name = "drover.ood_reference.v2";
 constexpr double bin_ratio = 1.01;
 constexpr double lowest = 1e-6;
 constexpr size_t bin_count = 2778;  // log(1e12) / log(1.01) and one
 constexpr size_t tags_max = 16;
 constexpr uint64_t duration_count_min = 5;  // a mean of fewer says nothing
 constexpr uint64_t family_count_min = 20;
+// Ratios to less than these mean nothing: sensors are not better.
+constexpr double joint_floor_rad_per_s = 0.05;
+constexpr double force_floor_N = 2;
 
 double visual_severity(double distance) {
   return distance >= 0.95 ? 1.0 : distance > 0.85 ? 0.8 : distance > 0.7 ? 0.5 : 0;
@@ -43,28 +46,6 @@ float dot(const float* a, const float* b, size_t n) {
   return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
 }
 
-// The peak and the segment that had it; recovery segments do not count.
-struct Peak {
-  double value = 0;
-  uint32_t segment = 0;
-};
-template <class Metric>
-Peak peak_of(const EpisodeFacts& facts, Metric metric) {
-  Peak peak;
-  for (size_t i = 0; i < facts.actions.size(); ++i) {
-    const double value = static_cast<double>(metric(facts.actions[i].metrics));
-    if (!is_recovery(facts.actions[i]) && std::isfinite(value) && value > peak.value)
-      peak = {value, static_cast<uint32_t>(i)};
-  }
-  return peak;
-}
-Peak joint_peak(const EpisodeFacts& f) {
-  return peak_of(f, [](const SegmentMetrics& m) { return m.joint_rad_per_s_max; });
-}
-Peak force_peak(const EpisodeFacts& f) {
-  return peak_of(f, [](const SegmentMetrics& m) { return m.force_N_max; });
-}
-
 }  // namespace
 
 void LogHistogram::add(double value) {
@@ -84,47 +65,91 @@ double LogHistogram::quantile(double q) const {
   return 0;
 }
 
+double LogHistogram::trimmed_quantile(double q, double outlier_share_max) const {
+  const double low = quantile(0.25), high = quantile(0.75);
+  if (!(low > 0)) return quantile(q);
+  const double fence = high * std::pow(high / low, 1.5);
+  uint64_t within = 0;
+  for (size_t i = 0; i < bins_.size() && lowest * std::pow(bin_ratio, static_cast<double>(i)) < fence; ++i)
+    within += bins_[i];
+  const double outside = 1 - static_cast<double>(within) / static_cast<double>(count_);
+  return quantile(outside <= outlier_share_max ? q * (1 - outside) : q);
+}
+
 void LogHistogram::restore(std::vector<uint32_t> bins) {
   bins_ = std::move(bins);
   count_ = 0;
   for (const uint32_t n : bins_) count_ += n;
 }
 
-std::pair<size_t, double> TrainingReference::closest(std::span<const float> embedding) const {
+std::pair<size_t, double> TrainingReference::closest(Family family, std::span<const float> embedding) const {
   if (dimension_ == 0 || embedding.size() != dimension_) return {0, 0};
+  const bool own = std::find(of_family_.begin(), of_family_.end(), family) != of_family_.end();
   std::pair<size_t, float> best{0, -1.0F};
   for (size_t row = 0; row < prototypes(); ++row) {
+    if (own && of_family_[row] != family) continue;
     const float similarity = dot(&prototypes_[row * dimension_], embedding.data(), dimension_);
     if (similarity > best.second) best = {row, similarity};
   }
   return {best.first, std::clamp(1.0 - static_cast<double>(best.second), 0.0, 2.0)};
 }
 
-double TrainingReference::distance(std::span<const float> embedding) const {
-  return closest(embedding).second;
+double TrainingReference::distance(Family family, std::span<const float> embedding) const {
+  return closest(family, embedding).second;
+}
+
+const TrainingReference::Usual* TrainingReference::usual(Family family, Label label) const {
+  const Usual& own = usual_[static_cast<size_t>(family)][static_cast<size_t>(label)];
+  if (own.count >= family_count_min) return &own;
+  const Usual& all = usual_.back()[static_cast<size_t>(label)];
+  return all.count >= duration_count_min ? &all : nullptr;
+}
+
+// The greatest ratio of an episode and the segment that had it; recovery segments and standing still do not count.
+TrainingReference::Peak TrainingReference::worst_peak(const EpisodeFacts& facts, double Usual::*sum,
+                                                      float SegmentMetrics::*metric, double floor) const {
+  Peak worst;
+  for (size_t i = 0; i < facts.actions.size(); ++i) {
+    const ActionFact& a = facts.actions[i];
+    const double value = static_cast<double>(a.metrics.*metric);
+    const Usual* like = usual(facts.family, a.label);
+    if (like == nullptr || is_recovery(a) || a.label == Label::idle || !std::isfinite(value)) continue;
+    const double ratio = value / std::max(floor, like->*sum / static_cast<double>(like->count));
+    if (ratio > worst.ratio) worst = {value, ratio, static_cast<uint32_t>(i)};
+  }
+  return worst;
 }
 
 void TrainingReference::learn(const EpisodeFacts& facts, const EmbeddingTrack& embedding) {
   if (ready()) return;
-  if (facts.has_joints) joints_.add(joint_peak(facts).value);
-  if (facts.has_force) forces_.add(force_peak(facts).value);
+  const auto finite = [](float x) { return std::isfinite(x) ? static_cast<double>(x) : 0.0; };
   for (const ActionFact& a : facts.actions) {
-    for (const size_t row : {static_cast<size_t>(facts.family), durations_.size() - 1}) {
-      Durations& d = durations_[row][static_cast<size_t>(a.label)];
-      d.sum_s += a.end_s - a.start_s;
-      ++d.count;
+    for (const size_t row : {static_cast<size_t>(facts.family), usual_.size() - 1}) {
+      Usual& u = usual_[row][static_cast<size_t>(a.label)];
+      u.sum_s += a.end_s - a.start_s;
+      u.joints_sum += finite(a.metrics.joint_rad_per_s_max);
+      u.forces_sum += finite(a.metrics.force_N_max);
+      ++u.count;
     }
   }
+  const auto peak = [](LogHistogram& into, const Peak& worst) {
+    if (worst.ratio > 0) into.add(worst.ratio);
+  };
+  if (facts.has_joints)
+    peak(joints_, worst_peak(facts, &Usual::joints_sum, &SegmentMetrics::joint_rad_per_s_max, joint_floor_rad_per_s));
+  if (facts.has_force)
+    peak(forces_, worst_peak(facts, &Usual::forces_sum, &SegmentMetrics::force_N_max, force_floor_N));
   if (embedding.dimension > 0 && embedding.dimension <= 4096 && dimension_ == 0) dimension_ = embedding.dimension;
   if (dimension_ > 0 && embedding.dimension == dimension_) {
     for (size_t row = 0; row < embedding.rows(); ++row) {
       const std::span<const float> e(&embedding.values[row * dimension_], dimension_);
-      const auto [row_of, away] = closest(e);
-      if (prototypes() > 0 && away <= config_.prototype_radius) {
+      const auto [row_of, away] = closest(facts.family, e);
+      if (prototypes() > 0 && of_family_[row_of] == facts.family && away <= config_.prototype_radius) {
         ++support_[row_of];
       } else if (prototypes() < config_.prototypes_max) {
         prototypes_.insert(prototypes_.end(), e.begin(), e.end());
         support_.push_back(1);
+        of_family_.push_back(facts.family);
       }
     }
   }
@@ -136,32 +161,32 @@ void TrainingReference::learn(const EpisodeFacts& facts, const EmbeddingTrack& e
 }
 
 void TrainingReference::drop_rare() {
-  uint64_t all = 0;
-  for (const uint64_t n : support_) all += n;
-  const double least = config_.prototype_share_min * static_cast<double>(all);
+  std::array<uint64_t, family_count + 1> all{};
+  for (size_t row = 0; row < support_.size(); ++row) all[static_cast<size_t>(of_family_[row])] += support_[row];
   std::vector<float> kept;
   std::vector<uint64_t> support;
+  std::vector<Family> of_family;
   for (size_t row = 0; row < support_.size(); ++row) {
-    if (static_cast<double>(support_[row]) < least) continue;
+    const auto family = static_cast<double>(all[static_cast<size_t>(of_family_[row])]);
+    if (static_cast<double>(support_[row]) < config_.prototype_share_min * family) continue;
     kept.insert(kept.end(), prototypes_.begin() + static_cast<std::ptrdiff_t>(row * dimension_),
                 prototypes_.begin() + static_cast<std::ptrdiff_t>((row + 1) * dimension_));
     support.push_back(support_[row]);
+    of_family.push_back(of_family_[row]);
   }
   prototypes_ = std::move(kept);
   support_ = std::move(support);
+  of_family_ = std::move(of_family);
 }
 
 void TrainingReference::freeze() {
-  joint_limit_ = joints_.quantile(config_.percentile);
-  force_limit_ = forces_.quantile(config_.percentile);
+  joint_limit_ = joints_.trimmed_quantile(config_.percentile, config_.outlier_share_max);
+  force_limit_ = forces_.trimmed_quantile(config_.percentile, config_.outlier_share_max);
 }
 
 double TrainingReference::mean_duration_s(Family family, Label label) const {
-  const auto mean = [](const Durations& d, uint64_t least) {
-    return d.count < least ? 0 : d.sum_s / static_cast<double>(d.count);
-  };
-  const double own = mean(durations_[static_cast<size_t>(family)][static_cast<size_t>(label)], family_count_min);
-  return own > 0 ? own : mean(durations_.back()[static_cast<size_t>(label)], duration_count_min);
+  const Usual* like = usual(family, label);
+  return like == nullptr ? 0 : like->sum_s / static_cast<double>(like->count);
 }
 
 void TrainingReference::detect_visual(const EpisodeFacts& facts, const EmbeddingTrack& embedding,
@@ -183,7 +208,7 @@ void TrainingReference::detect_visual(const EpisodeFacts& facts, const Embedding
     }
     if (segment >= facts.actions.size()) return;
     if (is_recovery(facts.actions[segment])) continue;
-    worst = std::max(worst, distance({&embedding.values[row * dimension_], dimension_}));
+    worst = std::max(worst, distance(facts.family, {&embedding.values[row * dimension_], dimension_}));
   }
   close();
 }
@@ -194,14 +219,19 @@ std::vector<OodTag> TrainingReference::detect(const EpisodeFacts& facts, const E
   if (!ready() || config_.debug || !(detector_trust > config_.detector_trust_min)) return out;
   detect_visual(facts, embedding, out);
   const auto kinematic = [&](const Peak& peak, double limit, const char* what) {
-    const double severity = limit > 0 ? kinematic_severity(peak.value / limit) : 0;
+    const double severity = limit > 0 ? kinematic_severity(peak.ratio / limit) : 0;
     if (severity > 0 && out.size() < tags_max)
       out.push_back({severity, OodSource::kinematic,
-                     fmt::format("{} {:.3f} is above the training limit of {:.3f}", what, peak.value, limit),
+                     fmt::format("{} {:.3f} is {:.2f} times that of like acts, training ends at {:.2f}", what,
+                                 peak.value, peak.ratio, limit),
                      peak.segment});
   };
-  if (facts.has_joints) kinematic(joint_peak(facts), joint_limit_, "joint speed [rad/s]");
-  if (facts.has_force) kinematic(force_peak(facts), force_limit_, "force [N]");
+  if (facts.has_joints)
+    kinematic(worst_peak(facts, &Usual::joints_sum, &SegmentMetrics::joint_rad_per_s_max, joint_floor_rad_per_s),
+              joint_limit_, "joint speed [rad/s]");
+  if (facts.has_force)
+    kinematic(worst_peak(facts, &Usual::forces_sum, &SegmentMetrics::force_N_max, force_floor_N), force_limit_,
+              "force [N]");
   for (size_t i = 0; i < facts.actions.size() && out.size() < tags_max; ++i) {
     const ActionFact& a = facts.actions[i];
     const double mean = mean_duration_s(facts.family, a.label);
@@ -227,13 +257,16 @@ std::string TrainingReference::json() const {
   };
   histogram("joints", joints_);
   histogram("forces", forces_);
-  out.key("durations").begin_array();
-  for (const auto& row : durations_)
-    for (const Durations& d : row) out.begin_array().value(d.sum_s).value(d.count).end_array();
+  out.key("usual").begin_array();
+  for (const auto& row : usual_)
+    for (const Usual& u : row)
+      out.begin_array().value(u.sum_s).value(u.count).value(u.joints_sum).value(u.forces_sum).end_array();
   out.end_array().key("prototypes").begin_array();
   for (const float x : prototypes_) out.value(static_cast<double>(x));
   out.end_array().key("support").begin_array();
   for (const uint64_t n : support_) out.value(n);
+  out.end_array().key("of_family").begin_array();
+  for (const Family f : of_family_) out.value(static_cast<unsigned>(f));
   out.end_array().end_object();
   return std::move(out).text();
 }
@@ -254,14 +287,16 @@ Status TrainingReference::restore(std::string_view json) {
     }
     into->restore(std::move(bins));
   }
-  DROVER_ASSIGN(const nlohmann::json* durations, get_list(root, "durations"));
-  if (durations->size() != fresh.durations_.size() * label_count)
-    return bad_state("durations", "must hold one entry per family and label");
-  for (size_t i = 0; i < durations->size(); ++i) {
-    const nlohmann::json& pair = (*durations)[i];
-    if (!pair.is_array() || pair.size() != 2 || !pair[0].is_number() || !pair[1].is_number_unsigned())
-      return bad_state("durations", "must hold [sum, count]");
-    fresh.durations_[i / label_count][i % label_count] = {pair[0].get<double>(), pair[1].get<uint64_t>()};
+  DROVER_ASSIGN(const nlohmann::json* usual, get_list(root, "usual"));
+  if (usual->size() != fresh.usual_.size() * label_count)
+    return bad_state("usual", "must hold one entry per family and label");
+  for (size_t i = 0; i < usual->size(); ++i) {
+    const nlohmann::json& u = (*usual)[i];
+    if (!u.is_array() || u.size() != 4 || !u[0].is_number() || !u[1].is_number_unsigned() || !u[2].is_number() ||
+        !u[3].is_number())
+      return bad_state("usual", "must hold [seconds, count, joints, forces]");
+    fresh.usual_[i / label_count][i % label_count] = {u[0].get<double>(), u[1].get<uint64_t>(), u[2].get<double>(),
+                                                      u[3].get<double>()};
   }
   DROVER_ASSIGN(const nlohmann::json* prototypes, get_list(root, "prototypes"));
   for (const nlohmann::json& x : *prototypes) {
@@ -276,6 +311,13 @@ Status TrainingReference::restore(std::string_view json) {
   for (const nlohmann::json& n : *support) {
     if (!n.is_number_unsigned()) return bad_state("support", "must hold counts");
     fresh.support_.push_back(n.get<uint64_t>());
+  }
+  DROVER_ASSIGN(const nlohmann::json* families, get_list(root, "of_family"));
+  if (families->size() != fresh.prototypes()) return bad_state("of_family", "must hold one per prototype");
+  for (const nlohmann::json& f : *families) {
+    if (!f.is_number_unsigned() || f.get<uint64_t>() > family_count)
+      return bad_state("of_family", "must hold families");
+    fresh.of_family_.push_back(static_cast<Family>(f.get<uint8_t>()));
   }
   if (fresh.ready()) fresh.freeze();
   *this = std::move(fresh);

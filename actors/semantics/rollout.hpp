@@ -90,6 +90,7 @@ struct GroundTruth {
   double novelty = 0;      // 0..1
   bool recovered = false;  // failure, correction, success
   bool out_of_distribution = false;
+  std::string oddity;       // how: visual | kinematic | temporal; empty: not at all
   bool damage = false;      // something broke
   bool lucky = false;       // high risk, success, and nothing had to be repaired
   bool black_swan = false;  // low risk, failure

@@ -130,7 +130,16 @@ void TemplateLibrary::fill_block(Family family, uint64_t block) {
   const double odd = config_.out_of_distribution_share * static_cast<double>(block_size);
   auto count = static_cast<size_t>(odd);
   if (rng.chance(odd - static_cast<double>(count))) ++count;
-  for (size_t i = 0; i < count; ++i) slots_[rng.below(block_size)].odd = true;
+  for (size_t i = 0; i < count; ++i) {
+    size_t at_slot = rng.below(block_size);
+    if (config_.odd_failure_share >= 0) {
+      // The next one round that fails, or that does not.
+      const bool fails = rng.chance(config_.odd_failure_share);
+      for (size_t step = 0; step < block_size; ++step, at_slot = (at_slot + 1) % block_size)
+        if ((slots_[at_slot].kind == Template::failure) == fails && !slots_[at_slot].odd) break;
+    }
+    slots_[at_slot].odd = true;
+  }
 }
 
 void TemplateLibrary::make(Family family, uint64_t index, LabelledRollout& out) {
@@ -174,6 +183,7 @@ void TemplateLibrary::make(Family family, uint64_t index, LabelledRollout& out) 
   truth.risk = plan.risk;
   truth.fragility = plan.fragility;
   truth.out_of_distribution = slot.odd;
+  truth.oddity = oddity == 0 ? "visual" : oddity == 1 ? "kinematic" : oddity == 2 ? "temporal" : "";
   truth.novelty = oddity == 0 ? distance / 1.1 : 0.1 * static_cast<double>(index % 3) + 0.1 * rng.uniform();
   truth.recovered = slot.kind == Template::recovery;
   truth.damage = plan.damage;
@@ -192,12 +202,13 @@ Result<std::optional<LabelledRollout>> TemplateClient::next() {
   return rollout;
 }
 
-StressMix::StressMix(uint64_t seed, double rate_hz)
+StressMix::StressMix(uint64_t seed, double rate_hz, bool harmless)
     : library_([&] {
         TemplateConfig config;
         config.seed = seed;
         config.rate_hz = rate_hz;
         config.shares = {0.55, 0.30, 0.10, 0.05};
+        config.odd_failure_share = harmless ? -1 : 0.7;
         return config;
       }()) {}
 

@@ -23,6 +23,8 @@ struct TemplateConfig {
   double noise = 1;                                         // factor on every sensor's noise, 0..10
   std::array<double, 4> shares = {0.60, 0.20, 0.15, 0.05};  // success, failure, recovery, mixed; sum 1
   double out_of_distribution_share = 0.05;                  // 0..1
+  // Of the rollouts out of distribution this share is among those that fail; negative: as it comes.
+  double odd_failure_share = -1;
   bool embedding = true;
 };
 
@@ -81,10 +83,11 @@ class TemplateClient final : public Sima2Client {
 };
 
 // "dataset_stress_mix_v1": 40 % drawer_open, 40 % dish_place, 20 % noise (a hand that wanders with bad sensors and does
-// nothing); 30 % failures and 10 % recoveries among the tasks, 5 % out of distribution.
+// nothing); 30 % failures and 10 % recoveries among the tasks, 5 % out of distribution. What is out of distribution
+// mostly fails (7 of 10), as E[success | OOD] is meant to be low; `harmless`: it fails no more than anything else.
 class StressMix {
  public:
-  explicit StressMix(uint64_t seed, double rate_hz = 20);
+  explicit StressMix(uint64_t seed, double rate_hz = 20, bool harmless = false);
   void make(uint64_t index, LabelledRollout& out);
 
  private:

@@ -209,17 +209,9 @@ double UpdateEngine::value_now(const Key& key, const Track& t, const Ontology& o
   }
 }
 
-Proposal UpdateEngine::proposal_of(const Key& key, const Track& t, const Ontology& ontology) const {
+// What was seen to be so.
+void UpdateEngine::describe_seen(const Key& key, const Track& t, Proposal& p) const {
   const std::string object(vocabulary_->name(key.object));
-  const double value = value_now(key, t, ontology);
-  Proposal p;
-  p.target = object;
-  p.source = t.best;
-  p.evidence = t.fresh;
-  // A share rests on all attempts, a fact on the times that it was shown.
-  const bool share = key.kind == Kind::risk || key.kind == Kind::gate;
-  const double n = static_cast<double>(share ? t.attempts : t.count);
-  p.confidence = std::round(n / (n + 1) * 100) / 100;
   switch (key.kind) {
     case Kind::object:
       p.type = ProposalType::add_object_category;
@@ -233,13 +225,6 @@ Proposal UpdateEngine::proposal_of(const Key& key, const Track& t, const Ontolog
       p.name = vocabulary_->name(key.term);
       p.rationale = fmt::format("it was done to {} with success", object);
       break;
-    case Kind::fragility:
-      p.type = ProposalType::infer_fragility;
-      p.name = reason_name(static_cast<Reason>(key.detail));
-      p.value = value;
-      p.priority = damaging(static_cast<Reason>(key.detail)) ? Priority::critical : Priority::high;
-      p.rationale = fmt::format("{} failed by {} {} times", object, p.name, t.count);
-      break;
     case Kind::recovered:
       p.type = ProposalType::update_object_relationship;
       p.target = fmt::format("{}/{}", object, reason_name(static_cast<Reason>(key.detail)));
@@ -249,36 +234,71 @@ Proposal UpdateEngine::proposal_of(const Key& key, const Track& t, const Ontolog
       p.priority = Priority::high;
       p.rationale = fmt::format("{} put it right {} times", p.other, t.count);
       break;
+    default:
+      p.type = ProposalType::add_semantic_tag;
+      p.name = vocabulary_->name(key.term);
+      p.rationale = fmt::format("{} failures that show it", t.count);
+      break;
+  }
+}
+
+// What has a value that was measured or counted.
+void UpdateEngine::describe_measured(const Key& key, const Track& t, double value, Proposal& p) const {
+  p.value = value;
+  switch (key.kind) {
+    case Kind::fragility:
+      p.type = ProposalType::infer_fragility;
+      p.name = reason_name(static_cast<Reason>(key.detail));
+      p.priority = damaging(static_cast<Reason>(key.detail)) ? Priority::critical : Priority::high;
+      p.rationale = fmt::format("{} failed by {} {} times", p.target, p.name, t.count);
+      break;
     case Kind::max_force:
       p.type = ProposalType::add_safety_constraint;
       p.name = "max_force_N";
-      p.value = value;
       p.priority = Priority::critical;
       p.rationale = fmt::format("{} collisions, the softest with {:.1f} N", t.count, t.least);
       break;
     case Kind::gate:
       p.type = ProposalType::add_skill_gate;
       p.name = label_name(static_cast<Label>(key.detail));
-      p.value = value;
       p.rationale = fmt::format("{} of {} attempts failed", t.count, t.attempts);
       break;
     case Kind::heuristic:
       p.type = ProposalType::add_energy_heuristic;
       p.name = label_name(static_cast<Label>(key.detail));
-      p.value = value;
       p.priority = Priority::low;
       p.rationale = fmt::format("mean of {} measured successes", t.count);
       break;
-    case Kind::tag:
-      p.type = ProposalType::add_semantic_tag;
-      p.name = vocabulary_->name(key.term);
-      p.rationale = fmt::format("{} failures that show it", t.count);
-      break;
-    case Kind::risk:
+    default:
       p.type = ProposalType::adjust_risk;
-      p.value = value;
       p.priority = Priority::high;
       p.rationale = fmt::format("{} of {} attempts did damage", t.count, t.attempts);
+      break;
+  }
+}
+
+Proposal UpdateEngine::proposal_of(const Key& key, const Track& t, const Ontology& ontology) const {
+  Proposal p;
+  p.target = vocabulary_->name(key.object);
+  p.source = t.best;
+  p.evidence = t.fresh;
+  // A share rests on all attempts, a fact on the times that it was shown.
+  const bool share = key.kind == Kind::risk || key.kind == Kind::gate;
+  const double n = static_cast<double>(share ? t.attempts : t.count);
+  p.confidence = std::round(n / (n + 1) * 100) / 100;
+  switch (key.kind) {
+    case Kind::object:
+    case Kind::affordance:
+    case Kind::recovered:
+    case Kind::tag:
+      describe_seen(key, t, p);
+      break;
+    case Kind::fragility:
+    case Kind::max_force:
+    case Kind::gate:
+    case Kind::heuristic:
+    case Kind::risk:
+      describe_measured(key, t, value_now(key, t, ontology), p);
       break;
   }
   return p;

@@ -107,6 +107,8 @@ class UpdateEngine {
   void consider(const Key& key, Track& track);
   bool enough(const Key& key, const Track& track) const;
   double value_now(const Key& key, const Track& track, const Ontology& ontology) const;
+  void describe_seen(const Key& key, const Track& track, Proposal& out) const;
+  void describe_measured(const Key& key, const Track& track, double value, Proposal& out) const;
   Proposal proposal_of(const Key& key, const Track& track, const Ontology& ontology) const;
   Result<Key> read_key(const nlohmann::json& item) const;
   Status read_tracks(const nlohmann::json& root);

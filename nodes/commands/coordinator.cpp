@@ -1,6 +1,7 @@
 // drover coordinator: the daemon at the centre.
 #include "actors/fleet/publish.hpp"
 #include "actors/fleet/query.hpp"
+#include "actors/semantics/knowledge_queries.hpp"
 #include "nodes/commands/credentials.hpp"
 #include "nodes/commands/daemon_runtime.hpp"
 #include "nodes/coordinator_node.hpp"
@@ -15,13 +16,16 @@ struct CoordinatorDaemon {
 };
 
 // What peers may ask for: questions from anybody whose role may ask, publishing from operators only.
-Result<sync::QueryFunction> query_function(const std::string& signing_key_file, const runtime::Clock& clock) {
+Result<sync::QueryFunction> query_function(const std::string& signing_key_file, const runtime::Clock& clock,
+                                           std::shared_ptr<const semantics::KnowledgeBoard> board) {
   std::optional<Ed25519KeyPair> key;
   if (!signing_key_file.empty()) {
     DROVER_ASSIGN(key, read_signing_key(signing_key_file));
   }
-  return sync::QueryFunction([key, &clock](sync::CentralStore& store, const network::PeerName& peer,
-                                           std::string_view request) -> Result<std::string> {
+  return sync::QueryFunction([key, &clock, board = std::move(board)](sync::CentralStore& store,
+                                                                     const network::PeerName& peer,
+                                                                     std::string_view request) -> Result<std::string> {
+    if (semantics::is_knowledge_query(request)) return semantics::answer_knowledge(*board, request);
     if (!fleet::is_publish(request)) return fleet::run_query(store, request);
     if (peer.role != network::Role::operator_)
       return fail(Errc::refused, "knowledge.publish", "only operators may publish, this is " + peer.text());
@@ -37,7 +41,8 @@ Result<ServiceHooks> start_coordinator(const CoordinatorConfig& config, DaemonCo
   CoordinatorNodeOptions options;
   options.config = config;
   options.on_end = end_service(context.service);
-  DROVER_ASSIGN(options.query, query_function(config.knowledge.signing_key_file, context.clock));
+  options.board = std::make_shared<semantics::KnowledgeBoard>();
+  DROVER_ASSIGN(options.query, query_function(config.knowledge.signing_key_file, context.clock, options.board));
   if (!config.knowledge.signing_key_file.empty()) {
     DROVER_ASSIGN(options.knowledge_key, read_signing_key(config.knowledge.signing_key_file));
   }

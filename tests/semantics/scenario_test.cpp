@@ -254,7 +254,7 @@ TEST_CASE("semantics/ood_recovery: each rule at its thresholds, and never on rec
   CHECK(reference.detect(plain, at_distance(0.96), 0.5).empty());  // not believed enough
   const auto faster = [&](float factor) {
     EpisodeFacts f = plain;
-    f.actions[2].metrics.joint_rad_per_s_max = static_cast<float>(reference.joint_limit()) * factor;
+    f.actions[2].metrics.joint_rad_per_s_max *= static_cast<float>(reference.joint_limit()) * factor;  // was the mean
     return worst(reference.detect(f, normal, 1));
   };
   CHECK(faster(0.99F) == 0);
@@ -689,6 +689,89 @@ TEST_CASE(
   CHECK(handle(400, 1300, false) > 0.2);
   p.settle(0);
   CHECK(p.metrics().acceptance > 0.95);
+}
+
+TEST_CASE("semantics/econ_watch: what gets worse becomes urgent, what never was better does not, and it reads back") {
+  EconWatch watch({100, 0.05, 0.35});
+  const auto block = [&](int failures, double mpl, double Wh) {
+    bool full = false;
+    for (int i = 0; i < 100; ++i) full = watch.observe({i >= failures, 0, i >= failures ? mpl : 0}, Wh);
+    CHECK(full);
+    return watch.signals();
+  };
+  CHECK(block(5, 100, 1) == EconSignals{0, 0, 0});  // the first is the best there was
+  CHECK(block(20, 100, 1).error_urgency == doctest::Approx(0.5));
+  CHECK(block(50, 100, 1).error_urgency == 1);
+  CHECK(block(5, 100, 1.5).energy_urgency == doctest::Approx(0.5));
+  CHECK(block(5, 60, 1).mpl_urgency == doctest::Approx(0.8));
+  watch.observe({false, 0, std::numeric_limits<double>::quiet_NaN()}, std::numeric_limits<double>::infinity());
+  JsonText text, again;
+  watch.write(text);
+  EconWatch other({100, 0.05, 0.35});
+  REQUIRE(other.read(json::parse(text.text())));
+  other.write(again);
+  CHECK(again.text() == text.text());
+  CHECK_FALSE(other.read(json::parse("[1,2,3]")));
+}
+
+TEST_CASE("semantics/econ_watch: the pipeline hears of a fleet that fails from its own outcomes") {
+  Stage2Pipeline p = test::pipeline();
+  for (int i = 0; i < 200; ++i) {
+    Analysis a = i % 2 == 0 ? test::locked(fmt::format("e-{}", i)) : test::opened(fmt::format("e-{}", i));
+    a.outcome = OutcomeFacts{i % 2 != 0, 0, 100};
+    p.commit(std::move(a), 0);
+  }
+  CHECK(p.orchestrator().econ().error_urgency == 1);
+}
+
+TEST_CASE("semantics/stage2_pipeline: damage that was measured later makes a thing at risk, and is counted once") {
+  Stage2Pipeline p = test::pipeline();
+  for (int i = 0; i < 60; ++i) {
+    Analysis a = test::dropped(fmt::format("d-{}", i));
+    a.outcome = OutcomeFacts{false, 0, 0};  // what the pack itself says
+    p.commit(std::move(a), 0);
+  }
+  const uint64_t counted = p.correlator().episodes();
+  const double before = p.orchestrator().ontology().current().risk_of("plate");
+  const auto decided = p.on_outcome("d-7", {false, 1, 0}, true);
+  REQUIRE(decided);
+  CHECK(p.correlator().episodes() == counted);  // not twice
+  CHECK(p.orchestrator().ontology().current().risk_of("plate") >= std::max(0.7, before));
+  REQUIRE(!decided->empty());
+  CHECK(p.orchestrator().explain_text(decided->front().id())->find("episode d-7") != std::string::npos);
+  CHECK(p.on_outcome("d-7", {false, 1, 0}, true).error().code == Errc::not_found);
+}
+
+TEST_CASE("semantics/semantic_orchestrator_v2: every decision, applied or refused, is explained down to episodes") {
+  Stage2Pipeline p = test::pipeline();
+  for (uint64_t i = 0; i < 1500; ++i) {
+    if (i % 100 == 50) {  // somebody of lower rank disagrees
+      Proposal other;
+      other.type = ProposalType::adjust_risk;
+      other.target = "drawer";
+      other.value = 0.01 * static_cast<double>(i / 100);
+      other.source = Source::diffusion;
+      other.confidence = 0.5;
+      other.rationale = "a guess";
+      other.evidence.add(fmt::format("guess-{}", i), fmt::format("guess-{}/0", i), 0, 1);
+      CHECK(p.submit(std::move(other)));
+    }
+    p.commit(mixed(i), 0);
+  }
+  p.settle(0);
+  size_t applied = 0, refused = 0;
+  for (const auto* list : {&p.orchestrator().decisions(), &p.orchestrator().refusals()}) {
+    for (const Decision& d : *list) {
+      (d.verdict == Verdict::applied ? applied : refused) += 1;
+      const auto text = p.orchestrator().explain_text(d.id());
+      REQUIRE(text);
+      const bool down =
+          text->find("episode episode-") != std::string::npos || text->find("episode guess-") != std::string::npos;
+      CHECK_MESSAGE(down, *text);
+    }
+  }
+  CHECK(applied > 20);
+  CHECK(refused > 0);
 }
 
 }  // namespace drover::semantics
