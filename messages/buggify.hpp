@@ -36,27 +36,26 @@ enum class Bug : uint8_t {
   resume_offset_off_by_one,  // a chunk that was cut off goes on one byte too late
   rewind_forgotten,          // after a lost answer the outbox goes on behind the hole
   // the coordinator's inbox and what becomes of it
-  ack_before_sync,               // commits return before they are on disk
-  ack_before_commit,             // blocks are acknowledged as they arrive
-  ack_off_by_one,                // the watermark that is told is one too high
-  overlap_off_by_one,            // the new tail of a block that is known in part begins one record too late
-  gap_accepted,                  // a block may begin anywhere behind the watermark
-  conflict_accepted,             // a record with other content under the same number passes
-  incarnation_ignored,           // a new disk goes on in the old one's stream
-  old_incarnation_accepted,      // an older disk that comes back is served
-  dedup_by_window,               // a repeat is known only for half a minute
-  hashes_not_checked,            // blocks are stored without looking at their records' hashes
-  chunk_not_checked,             // a chunk is complete when its size is, whatever it holds
-  piece_gap_accepted,            // a piece may begin behind what is here
-  apply_skips_one,               // a record at the end of a transaction is counted and not applied
-  watermark_not_in_transaction,  // effects first, the watermark in a transaction after them
-  watermark_lost_on_restart,     // a restarted consumer believes that all was applied
-  statistics_forgotten,          // a datapack is stored and not counted
-  statistics_doubled,            // a datapack that is known already is counted again
-  receipt_dropped,               // a receipt stops the asking and is not kept
-  want_forgotten,                // of two chunks of an episode only the first is asked for
-  knowledge_goes_back,           // an older version replaces a newer one
-  knowledge_unsigned,            // the signature is not looked at
+  ack_before_sync,            // commits return before they are on disk
+  ack_before_commit,          // blocks are acknowledged as they arrive
+  ack_off_by_one,             // the watermark that is told is one too high
+  overlap_off_by_one,         // the new tail of a block that is known in part begins one record too late
+  gap_accepted,               // a block may begin anywhere behind the watermark
+  conflict_accepted,          // a record with other content under the same number passes
+  incarnation_ignored,        // a new disk goes on in the old one's stream
+  old_incarnation_accepted,   // an older disk that comes back is served
+  dedup_by_window,            // a repeat is known only for half a minute
+  hashes_not_checked,         // blocks are stored without looking at their records' hashes
+  chunk_not_checked,          // a chunk is complete when its size is, whatever it holds
+  piece_gap_accepted,         // a piece may begin behind what is here
+  apply_skips_one,            // a record at the end of a transaction is counted and not applied
+  watermark_lost_on_restart,  // a restarted consumer believes that all was applied
+  statistics_forgotten,       // a datapack is stored and not counted
+  statistics_doubled,         // a datapack that is known already is counted again
+  receipt_dropped,            // a receipt stops the asking and is not kept
+  want_forgotten,             // a chunk that was cut off is not asked for again
+  knowledge_goes_back,        // an older version replaces a newer one
+  knowledge_unsigned,         // the signature is not looked at
   // the runtime
   intensity_swallowed,     // a supervisor restarts for ever
   restart_order_reversed,  // rest_for_one restarts those before the child, not after it

@@ -425,8 +425,7 @@ Status Blobs::refer_in(WriteTxn& txn, std::string_view robot, std::string_view e
     after.size_bytes = chunk.size_bytes;
     after.value_per_byte = before ? std::max(before->value_per_byte, value) : value;
     add_name(after.episodes, episode_id, chunk_episodes_max);
-    const bool forgotten = after.episodes.size() > 1 && buggify::bug(buggify::Bug::want_forgotten);
-    if (!after.held && !forgotten) add_name(after.wanted_of, robot, chunk_robots_max);
+    if (!after.held) add_name(after.wanted_of, robot, chunk_robots_max);
     DROVER_TRY(save(txn, chunk.hash, before, after));
   }
   return {};
@@ -446,6 +445,7 @@ Result<std::vector<WantedChunk>> Blobs::wanted_in(const ReadTxn& txn, std::strin
     if (!facts || facts->held) return fail(Errc::corrupt, name_of(hash), "is listed as wanted but is not");
     DROVER_ASSIGN(const uint64_t have, have_bytes(txn, hash));
     const uint64_t rest = facts->size_bytes - std::min<uint64_t>(have, facts->size_bytes);
+    if (have > 0 && buggify::bug(buggify::Bug::want_forgotten)) return true;
     if (!list.empty() && sum + rest > budget_bytes) return false;
     sum += rest;
     list.push_back({hash, facts->size_bytes, have, facts->value_per_byte});

@@ -120,7 +120,7 @@ Result<Applied> CentralStore::apply(const StreamId& stream, uint64_t max_bytes, 
     return inbox_.read_in(txn, stream.robot, stream.incarnation, done_seq + 1, max_bytes);
   }));
   if (blocks.empty()) return Applied{0, 0, done_seq, false};
-  auto result = central_env_.write([&](WriteTxn& txn) -> Result<Applied> {
+  return central_env_.write([&](WriteTxn& txn) -> Result<Applied> {
     Applied applied;
     applied.applied_seq = done_seq;
     storage::DatapackBatch packs(packs_, txn);
@@ -139,13 +139,9 @@ Result<Applied> CentralStore::apply(const StreamId& stream, uint64_t max_bytes, 
     }
     DROVER_TRY(packs.finish());
     applied.more = true;  // the caller asks again; an empty answer ends it
-    if (!buggify::bug(buggify::Bug::watermark_not_in_transaction))
-      DROVER_TRY(set_applied(txn, stream, applied.applied_seq));
+    DROVER_TRY(set_applied(txn, stream, applied.applied_seq));
     return applied;
   });
-  if (result && buggify::bug(buggify::Bug::watermark_not_in_transaction))
-    DROVER_TRY(central_env_.write([&](WriteTxn& txn) { return set_applied(txn, stream, result->applied_seq); }));
-  return result;
 }
 
 Status CentralStore::set_applied(WriteTxn& txn, const StreamId& stream, uint64_t seq) const {

@@ -62,6 +62,23 @@ Bytes damaged(const Bytes& bytes) {
   });
 }
 
+// The same block with another byte in its last record, sealed as if it were right.
+Bytes damaged_block(const Bytes& bytes) {
+  const Bytes changed = Bytes::make(bytes.size(), [&](std::span<std::byte> out) {
+    std::copy(bytes.data(), bytes.data() + bytes.size(), out.begin());
+    const auto parsed = Block::parse(bytes);
+    if (!parsed || parsed->count() == 0) return;
+    const ByteView payload = parsed->record(parsed->count() - 1).payload;
+    if (!payload.empty()) out[static_cast<size_t>(payload.data() - bytes.data()) + payload.size() / 2] ^= std::byte{1};
+  });
+  const auto block = Block::parse_sealed(changed);
+  if (!block) return changed;
+  BlockBuilder builder(block->first_seq());
+  for (size_t i = 0; i < block->count(); ++i)
+    if (!builder.add_frame(block->record(i))) return changed;
+  return builder.finish();
+}
+
 struct OutboxState;
 using OutboxActor = caf::stateful_actor<OutboxState>;
 
@@ -138,7 +155,7 @@ struct OutboxState {
     const uint64_t last = block.last_seq;
     ++facts.blocks_sent;
     facts.journal_bytes_sent += block.block.size();
-    const Bytes bytes = buggify::fire(buggify::Site::outbox_bad_block) ? damaged(block.block) : block.block;
+    const Bytes bytes = buggify::fire(buggify::Site::outbox_bad_block) ? damaged_block(block.block) : block.block;
     uplink.request(self, call_timeout(), network::SendBlock{bytes})
         .then(
             [this, generation, first, last](network::AppendReply& reply) {

@@ -1,5 +1,6 @@
 #include "stress/sim/faulty_disk.hpp"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,9 +22,35 @@ constexpr std::array<std::string_view, losses> names{"dropped", "kept", "reorder
 
 thread_local FaultyDisk* armed = nullptr;
 
+// What stands behind us: the system, or a sanitizer that wants to see the calls.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+template <class F>
+F* next_of(const char* name) {
+  return reinterpret_cast<F*>(::dlsym(RTLD_NEXT, name));
+}
+ssize_t system_pwrite(int fd, const void* bytes, size_t size, int64_t offset) {
+  static auto* const next = next_of<ssize_t(int, const void*, size_t, off_t)>("pwrite");
+  return next(fd, bytes, size, offset);
+}
+ssize_t system_write(int fd, const void* bytes, size_t size) {
+  static auto* const next = next_of<ssize_t(int, const void*, size_t)>("write");
+  return next(fd, bytes, size);
+}
+ssize_t system_writev(int fd, const iovec* parts, int count) {
+  static auto* const next = next_of<ssize_t(int, const iovec*, int)>("writev");
+  return next(fd, parts, count);
+}
+#else
 ssize_t system_pwrite(int fd, const void* bytes, size_t size, int64_t offset) {
   return static_cast<ssize_t>(::syscall(SYS_pwrite64, fd, bytes, size, offset));
 }
+ssize_t system_write(int fd, const void* bytes, size_t size) {
+  return static_cast<ssize_t>(::syscall(SYS_write, fd, bytes, size));
+}
+ssize_t system_writev(int fd, const iovec* parts, int count) {
+  return static_cast<ssize_t>(::syscall(SYS_writev, fd, parts, count));
+}
+#endif
 
 }  // namespace
 
@@ -107,11 +134,11 @@ void FaultyDisk::remember(File& file, int fd, const std::byte* bytes, size_t siz
 
 ssize_t FaultyDisk::write(int fd, const std::byte* bytes, size_t size, int64_t offset) {
   bool dsync = false;
-  const bool positioned = offset < 0;
+  const bool at_position = offset < 0;
   File* file = file_of(fd, dsync);
-  if (positioned) offset = file == nullptr ? 0 : static_cast<int64_t>(::lseek(fd, 0, SEEK_CUR));
+  if (at_position) offset = file == nullptr ? 0 : static_cast<int64_t>(::lseek(fd, 0, SEEK_CUR));
   const auto really = [&] {
-    if (positioned) return static_cast<ssize_t>(::syscall(SYS_write, fd, bytes, size));
+    if (at_position) return system_write(fd, bytes, size);
     return system_pwrite(fd, bytes, size, offset);
   };
   if (file == nullptr) return really();
@@ -215,12 +242,12 @@ ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t offset) {
 }
 
 ssize_t write(int fd, const void* bytes, size_t size) {
-  if (armed == nullptr) return static_cast<ssize_t>(::syscall(SYS_write, fd, bytes, size));
+  if (armed == nullptr) return drover::simulate::system_write(fd, bytes, size);
   return armed->write(fd, static_cast<const std::byte*>(bytes), size, -1);
 }
 
 ssize_t writev(int fd, const iovec* parts, int count) {
-  if (armed == nullptr) return static_cast<ssize_t>(::syscall(SYS_writev, fd, parts, count));
+  if (armed == nullptr) return drover::simulate::system_writev(fd, parts, count);
   ssize_t sum = 0;  // one after the other: the power may go between two pages of one call
   for (int i = 0; i < count; ++i) {
     const ssize_t wrote = armed->write(fd, static_cast<const std::byte*>(parts[i].iov_base), parts[i].iov_len, -1);

@@ -153,11 +153,12 @@ void SimFleet::tend() {
 
 // ---- actors
 
-void SimFleet::restart_centre(int from) {
+void SimFleet::restart_centre(int from, int64_t pause_ms) {
   const std::array chain{&inbox_, &centre_actor_, &listener_, &sessions_};
   if (from <= 1) ++centre_life_;
   for (size_t i = chain.size(); i-- > static_cast<size_t>(from);) end(*chain[i]);
   net_.settle();
+  if (pause_ms > 0) net_.run_for(pause_ms);
   auto& names = centre_env_.directory();
   if (from <= 0) names.bind("inbox", inbox_ = sync::spawn_inbox(centre_env_, options_.inbox, centre_));
   if (from <= 1) {

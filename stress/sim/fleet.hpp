@@ -81,7 +81,8 @@ class SimFleet {
   SimFleet& operator=(const SimFleet&) = delete;
 
   // inbox -> centre -> listener -> sessions: kills the chain from `from` (0..3) on and starts it again.
-  void restart_centre(int from);
+  // With a pause, robots go on for so long before it comes back.
+  void restart_centre(int from, int64_t pause_ms = 0);
   SimRobot& add_robot(const std::string& name, uint64_t quota_bytes);
   // store -> uplink -> outbox: the same from `from` (0..2) on.
   void restart_robot(SimRobot& robot, int from);

@@ -2,20 +2,15 @@
 // fails replays it, shortens its list of faults and prints the command that shows it again.
 #include "stress/sim/sim.hpp"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "stress/sim/pool.hpp"
 #include "stress/sim/shrink.hpp"
 #include "stress/sim/story.hpp"
 
@@ -46,6 +41,7 @@ struct Total {
   int64_t drain_ms_max = 0;
   std::array<uint64_t, probes> probe{};
   std::array<uint64_t, probes> seeds_with{};
+  std::array<uint64_t, buggify::sites> fired{};
   uint64_t trace = 0;  // of all seeds, in the order of seeds
   std::vector<uint64_t> failed;
   std::string first_failure;
@@ -72,6 +68,8 @@ StoryPlan plan_of(const Options& o, uint64_t seed) {
 Json json_of(uint64_t seed, const StoryResult& r, double real_s) {
   Json probe = Json::array();
   for (const uint64_t n : r.probe) probe.push_back(n);
+  Json fired = Json::array();
+  for (const uint64_t n : r.fired) fired.push_back(n);
   return {{"seed", seed},
           {"failure", r.failure},
           {"trace", r.trace},
@@ -83,28 +81,9 @@ Json json_of(uint64_t seed, const StoryResult& r, double real_s) {
           {"virtual_ms", r.virtual_ms},
           {"drain_ms", r.drain_ms},
           {"real_s", real_s},
-          {"probes", probe}};
+          {"probes", probe},
+          {"fired", fired}};
 }
-
-// ---- workers: seed first + w, first + w + jobs, ...; one JSON line per seed
-
-void work(const Options& o, uint32_t worker, int out) {
-  for (uint64_t seed = o.first + worker; seed <= o.last; seed += o.jobs) {
-    const StoryPlan plan = plan_of(o, seed);
-    const auto began = Clock::now();
-    const StoryResult result = play(plan, draw_faults(seed, plan.faults), o.folder);
-    const std::string line =
-        json_of(seed, result, std::chrono::duration<double>(Clock::now() - began).count()).dump() + "\n";
-    if (::write(out, line.data(), line.size()) != static_cast<ssize_t>(line.size())) ::_exit(1);
-  }
-  ::_exit(0);
-}
-
-struct Worker {
-  pid_t pid = 0;
-  int in = -1;
-  std::string rest;  // of a line that is not complete
-};
 
 void take(const Json& line, Total& total, std::map<uint64_t, uint64_t>& traces) {
   ++total.seeds;
@@ -121,6 +100,7 @@ void take(const Json& line, Total& total, std::map<uint64_t, uint64_t>& traces) 
     total.probe[i] += n;
     total.seeds_with[i] += n > 0;
   }
+  for (size_t i = 0; i < buggify::sites; ++i) total.fired[i] += line["fired"][i].get<uint64_t>();
   const std::string failure = line["failure"];
   if (failure.empty()) return;
   total.failed.push_back(seed);
@@ -130,76 +110,35 @@ void take(const Json& line, Total& total, std::map<uint64_t, uint64_t>& traces) 
   std::fflush(stdout);
 }
 
-// Reads what is there; false at the end of the worker.
-bool read_lines(Worker& worker, const std::function<void(const Json&)>& each) {
-  char buffer[65536];
-  const ssize_t got = ::read(worker.in, buffer, sizeof buffer);
-  if (got <= 0) return false;
-  worker.rest.append(buffer, static_cast<size_t>(got));
-  for (size_t end; (end = worker.rest.find('\n')) != std::string::npos; worker.rest.erase(0, end + 1))
-    each(Json::parse(worker.rest.substr(0, end)));
-  return true;
-}
-
-std::vector<Worker> start_workers(const Options& o) {
-  std::vector<Worker> workers;
-  for (uint32_t w = 0; w < o.jobs; ++w) {
-    int ends[2];
-    if (::pipe(ends) != 0) break;
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      ::close(ends[0]);
-      work(o, w, ends[1]);
-    }
-    ::close(ends[1]);
-    workers.push_back({pid, ends[0], {}});
-  }
-  return workers;
-}
-
-// Plays all seeds, or as many as the time allows. A worker that dies is a failure of the seed it was at.
+// Plays all seeds, or as many as the time allows. A process that dies is a failure of the seed it was at.
 Total play_all(const Options& o, std::ofstream& json) {
   Total total;
   std::map<uint64_t, uint64_t> traces;
-  auto workers = start_workers(o);
-  const auto began = Clock::now();
-  auto told = began;
-  size_t open = workers.size();
-  bool stopped = false;
-  while (open > 0) {
-    std::vector<pollfd> fds;
-    for (const Worker& w : workers) fds.push_back({w.in, POLLIN, 0});
-    ::poll(fds.data(), fds.size(), 200);
-    for (size_t i = 0; i < workers.size(); ++i) {
-      if (workers[i].in < 0 || (fds[i].revents & (POLLIN | POLLHUP)) == 0) continue;
-      const bool more = read_lines(workers[i], [&](const Json& line) {
-        take(line, total, traces);
-        if (json) json << line.dump() << '\n';
-      });
-      if (more) continue;
-      ::close(std::exchange(workers[i].in, -1));
-      --open;
-      int status = 0;
-      ::waitpid(workers[i].pid, &status, 0);
-      if (!stopped && status != 0) {
-        total.failed.push_back(0);
-        total.first_failure = "a worker died with status " + std::to_string(status);
-      }
-    }
-    const double real_s = std::chrono::duration<double>(Clock::now() - began).count();
-    if (Clock::now() - told > std::chrono::seconds(2)) {
-      told = Clock::now();
-      std::printf("%llu of %llu seeds, %.1f simulated hours, %llu faults, %.0f s\n",
-                  static_cast<unsigned long long>(total.seeds), static_cast<unsigned long long>(o.last - o.first + 1),
-                  total.virtual_s / 3600, static_cast<unsigned long long>(total.faults), real_s);
-      std::fflush(stdout);
-    }
-    if (o.limit_s > 0 && real_s > o.limit_s && !stopped) {
-      stopped = true;
-      for (const Worker& w : workers)
-        if (w.in >= 0) ::kill(w.pid, SIGTERM);
-    }
-  }
+  PoolEvents events;
+  events.done = [&](uint64_t, const std::string& line) {
+    take(Json::parse(line), total, traces);
+    if (json) json << line << '\n';
+  };
+  events.died = [&](uint64_t seed, const std::string&, int status) {
+    total.failed.push_back(seed);
+    total.first_failure = words_of_status(status);
+    std::printf("seed %llu FAILED %s\n", static_cast<unsigned long long>(seed), total.first_failure.c_str());
+  };
+  events.every_two_seconds = [&](double real_s) {
+    std::printf("%llu of %llu seeds, %.1f simulated hours, %llu faults, %.0f s\n",
+                static_cast<unsigned long long>(total.seeds), static_cast<unsigned long long>(o.last - o.first + 1),
+                total.virtual_s / 3600, static_cast<unsigned long long>(total.faults), real_s);
+    std::fflush(stdout);
+  };
+  run_pool(
+      {o.first, o.last, o.jobs, o.limit_s, static_cast<uint32_t>(o.week ? 1'800 : 60 + 3 * o.minutes)},
+      [&](uint64_t seed, const Note&) {
+        const StoryPlan plan = plan_of(o, seed);
+        const auto began = Clock::now();
+        const StoryResult result = play(plan, draw_faults(seed, plan.faults), o.folder);
+        return json_of(seed, result, std::chrono::duration<double>(Clock::now() - began).count()).dump();
+      },
+      events);
   for (const auto& [seed, trace] : traces) total.trace = total.trace * 1099511628211u ^ trace;
   return total;
 }
@@ -217,6 +156,9 @@ void print_table(const Options& o, const Total& t, double real_s) {
   for (size_t i = 0; i < probes; ++i)
     std::printf("%-22s %12llu %12llu\n", std::string(probe_name(static_cast<Probe>(i))).c_str(), u(t.probe[i]),
                 u(t.seeds_with[i]));
+  uint64_t fired = 0, reached = 0;
+  for (const uint64_t n : t.fired) fired += n, reached += n > 0;
+  std::printf("rare events (buggify): %llu at %llu of %zu sites\n", u(fired), u(reached), buggify::sites);
   std::printf("trace of all seeds %016llx\n", u(t.trace));
 }
 
@@ -246,6 +188,8 @@ std::vector<std::string> unreached(const Options& o, const Total& t) {
   if (t.seeds < 50 || o.week) return missing;
   for (size_t i = 0; i < probes; ++i)
     if (t.probe[i] == 0) missing.emplace_back(probe_name(static_cast<Probe>(i)));
+  for (size_t i = 0; i < buggify::sites; ++i)
+    if (t.fired[i] == 0) missing.push_back("site " + std::to_string(i) + " of messages/buggify.hpp");
   return missing;
 }
 
@@ -257,11 +201,6 @@ bool parse_seeds(Options& o) {
   };
   if (dots == std::string::npos) return number(o.seeds, o.first) && (o.last = o.first, true);
   return number(o.seeds.substr(0, dots), o.first) && number(o.seeds.substr(dots + 2), o.last) && o.first <= o.last;
-}
-
-std::string scratch_folder() {
-  // Memory-backed where there is one: the simulator measures logic, not disks.
-  return ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path().string();
 }
 
 void list_faults(const Options& o) {

@@ -305,7 +305,8 @@ class Story {
         work_now(f.robot);
         fleet_.step(static_cast<uint64_t>(f.value));
         ++probe(Probe::kills_in_the_middle);
-        return fleet_.restart_centre(static_cast<int>(f.value % 4));
+        fleet_.restart_centre(static_cast<int>(f.value % 4), 150);  // time for robots to write down what they heard
+        return look(false, "after the centre was killed in the middle");
       case FaultKind::kill_robot:
         ++probe(Probe::robot_restarts);
         return fleet_.restart_robot(robot, static_cast<int>(f.value));

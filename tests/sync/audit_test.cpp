@@ -312,3 +312,28 @@ TEST_CASE("sync/audit: folders are opened read only, and a missing one is an err
   REQUIRE_FALSE(missing);
   CHECK(missing.error().message().find("nowhere") != std::string::npos);
 }
+
+TEST_CASE("sync/audit: what an old disk took with it, and the new disk told, is nobody's fault") {
+  Pair pair(5);
+  pair.capture(1);
+  pair.send();
+  pair.apply();
+  pair.acknowledge();
+  const auto wanted = must(pair.centre->wanted("robot-1", UINT64_MAX, 100));
+  REQUIRE_FALSE(wanted.empty());
+  // A new disk: it is asked for what only the old one held, says that it has not got it, and is asked no more.
+  pair.robot =
+      std::make_unique<RobotStore>(must(RobotStore::open(robot_options(pair.folder / "disk-2", "robot-1", 6))));
+  pair.capture(2);
+  for (const auto& chunk : wanted) CHECK_FALSE(pair.robot->read_piece(chunk.hash, 0, chunk.size_bytes, 1));
+  pair.send();
+  pair.apply();
+  pair.fetch_chunks();
+  pair.acknowledge();
+  CHECK(must(pair.centre->wanted("robot-1", UINT64_MAX, 100)).empty());
+  const Audit audit = pair.audit();
+  CHECK_MESSAGE(audit.balanced(), text_of(audit));
+  REQUIRE(audit.streams.size() == 2);
+  CHECK(audit.streams[0].chunks_lost == wanted.size());
+  CHECK(audit.streams[1].chunks_lost == 0);
+}
