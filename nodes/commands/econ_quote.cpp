@@ -95,16 +95,51 @@ Result<std::optional<Datapack>> newest(const sync::CentralStore& centre, const s
   return std::optional(std::move(pack));
 }
 
-void read_metrics(const Datapack& pack, Basis& basis) {
+// Sums over episodes of a task: a quote rests on how the robots work, not on one lucky or broken episode.
+struct Worked {
+  uint64_t episodes = 0;
+  double units = 0, hours = 0, errors = 0, attempts = 0;
+};
+
+double number_of(const Json& object, const char* key) {
+  return object.contains(key) && object[key].is_number() ? object[key].get<double>() : 0;
+}
+
+Result<Worked> worked(const sync::CentralStore& centre, const storage::ReadTxn& txn, const std::string& task) {
+  storage::PackQuery query;
+  query.task_name = task;
+  query.sort_by = storage::SortBy::time;
+  query.sort_descending = true;
+  query.limit = 1000;
+  DROVER_ASSIGN(const auto answer, centre.packs().query(txn, query));
+  Worked sum;
+  for (const auto& hit : answer.hits) {
+    DROVER_ASSIGN(const Datapack pack, decode_datapack(hit.flat));
+    const Json metrics = Json::parse(pack.episode_metrics_json, nullptr, false);
+    if (!metrics.is_object() || number_of(metrics, "hours") <= 0) continue;
+    ++sum.episodes;
+    sum.units += number_of(metrics, "units");
+    sum.hours += number_of(metrics, "hours");
+    sum.errors += number_of(metrics, "errors");
+    sum.attempts += number_of(metrics, "attempts");
+  }
+  return sum;
+}
+
+void read_wages(const Datapack& pack, const Worked& sum, Basis& basis) {
   const Json metrics = Json::parse(pack.episode_metrics_json, nullptr, false);
-  const auto number = [&](const char* key) -> std::optional<double> {
-    if (!metrics.is_object() || !metrics.contains(key) || !metrics[key].is_number()) return std::nullopt;
-    return metrics[key].get<double>();
-  };
-  basis.robot_wage = number("wage_usd_per_h");
-  basis.human_wage = number("human_wage_usd_per_h");
+  if (metrics.is_object() && metrics.contains("human_wage_usd_per_h"))
+    basis.human_wage = number_of(metrics, "human_wage_usd_per_h");
   basis.price = pack.condition.price_per_unit;
-  basis.wage_from = basis.price_from = "datapack";
+  basis.price_from = "datapack";
+  if (sum.episodes == 0) return;
+  const double mpl = econ::mpl_units_per_h(sum.units, sum.hours);
+  const double errors = econ::error_rate(sum.errors, sum.attempts);
+  basis.robot_wage =
+      econ::implied_wage_usd_per_h({pack.condition.price_per_unit, pack.condition.vase_break_cost, errors, mpl});
+  basis.wage_from =
+      fmt::format("p * MPL - c_d * e * MPL: {:.6g} * {:.6g} - {:.6g} * {:.6g} * {:.6g}, of {} episodes",
+                  pack.condition.price_per_unit, mpl, pack.condition.vase_break_cost, errors, mpl, sum.episodes);
 }
 
 // What the books' model expects of the data of a pack, from what is known before its effect is.
@@ -132,6 +167,7 @@ void read_expectation(const Options& o, const Ground& ground, const Datapack& pa
       basis.expected_from =
           fmt::format("model {}: dMPL {:.6g} of a base of {:.6g} units/h, from {} outcomes", prediction.model,
                       prediction.delta_mpl.mean, prediction.base_mpl_units_per_h, prediction.model_outcomes);
+      if (prediction.model_outcomes == 0) basis.expected_from += ": nothing is charged before any is known";
       basis.prediction = std::move(prediction);
       return;
     }
@@ -154,7 +190,8 @@ Status read_store(const Options& o, const Ground& ground, Basis& basis) {
     if (!pack) return fail(Errc::not_found, o.pack.empty() ? o.task : o.pack, "no such datapack in " + o.store);
     basis.pack_id = pack->pack_id;
     basis.task = pack->task_name;
-    read_metrics(*pack, basis);
+    DROVER_ASSIGN(const Worked sum, worked(centre, txn, pack->task_name));
+    read_wages(*pack, sum, basis);
     DROVER_ASSIGN(const auto row, centre.packs().row(txn, pack->pack_id));
     std::optional<storage::Valuation> value;
     if (row) {
