@@ -182,6 +182,7 @@ Status Fleet::write_robot_config(size_t robot) {
   text += fmt::format(
       "[capture]\nmappings_dir = \"{0}/mappings\"\necon_file = \"{0}/econ/default.toml\"\n"
       "baseline_file = \"{0}/baselines/default.toml\"\npoll_ms = 20\nstable_polls = 1\n"
+      "semantics_dir = \"{0}/semantics\"\n"
       "[gates]\ndir = \"{0}/gates\"\n"
       "[[capture.spool]]\npath = \"spool-{1}\"\n"
       "[coordinator]\naddress = \"127.0.0.1:{2}\"\nserver_name = \"centre\"\n"

@@ -87,10 +87,10 @@ class Pair {
     std::string text = node_section("robot-1", "store-robot");
     text += "[capture]\nmappings_dir = \"" + options_.configs + "/mappings\"\necon_file = \"" + options_.configs +
             "/econ/default.toml\"\nbaseline_file = \"" + options_.configs +
-            "/baselines/default.toml\"\npoll_ms = 20\n[gates]\ndir = \"" + options_.configs +
-            "/gates\"\n[world]\ndir = \"" + options_.configs + "/worlds/drawer_vase\"\nset = \"" + options_.set +
-            "\"\nseed = " + std::to_string(first_seed()) + "\nepisodes = " + std::to_string(episodes) +
-            "\nrecordings_dir = \"recordings\"\n" +
+            "/baselines/default.toml\"\npoll_ms = 20\nsemantics_dir = \"" + options_.configs +
+            "/semantics\"\n[gates]\ndir = \"" + options_.configs + "/gates\"\n[world]\ndir = \"" + options_.configs +
+            "/worlds/drawer_vase\"\nset = \"" + options_.set + "\"\nseed = " + std::to_string(first_seed()) +
+            "\nepisodes = " + std::to_string(episodes) + "\nrecordings_dir = \"recordings\"\n" +
             "frames_hz = 10\nimage_width = 96\nimage_height = 96\n[coordinator]\naddress = \"127.0.0.1:" +
             std::to_string(port_) + "\"\nserver_name = \"centre\"\n" + tls_section("robot-robot-1") +
             std::string(quick);
