@@ -43,7 +43,7 @@ struct Options {
   sampling::DrawRequest request{256, 1, 0};
   uint32_t batches = 1;
   uint32_t rows = 20;
-  bool explain = false, save = false, strategy_given = false;
+  bool explain = false, save = false, strategy_given = false, rows_given = false;
 };
 
 // Everything that was read from the store, once.
@@ -353,7 +353,7 @@ void show_explanation(const Loaded& loaded, const Sampler& sampler, const sampli
 }
 
 void show_draws(const Sampler& sampler, const Batch& batch, const std::vector<std::string>& ids, size_t rows) {
-  Table table({"!PACK", "SET", ">TIER", ">NOVELTY", ">WEIGHT", "BECAUSE", "TAGS"});
+  Table table({"!PACK", "SET", ">TIER", ">NOVELTY", ">WEIGHT", "!BECAUSE", "TAGS"});
   for (size_t i = 0; i < std::min(rows, batch.draws.size()); ++i) {
     const sampling::Draw& d = batch.draws[i];
     table.row({ids[i], batch.sets[d.set].name, std::to_string(d.pack.tier),
@@ -388,7 +388,7 @@ Status sample_batches(const Options& options) {
       show_head(loaded, sampler, request, batch);
       show_shares(sampler, batch, population);
       if (options.explain) show_explanation(loaded, sampler, population);
-      show_draws(sampler, batch, ids, options.explain ? ids.size() : options.rows);
+      show_draws(sampler, batch, ids, options.explain && !options.rows_given ? ids.size() : options.rows);
     }
     if (shown && options.log.empty()) continue;
     const std::string line = sampling::sample_record(sampler, population, batch,
@@ -513,7 +513,7 @@ int sample_command(const Arguments& arguments) {
   app.add_option("--batches", options.batches, "how many, one after the other")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
-  app.add_option("--show", options.rows, "rows of the table")->capture_default_str();
+  const auto* rows = app.add_option("--show", options.rows, "rows of the table")->capture_default_str();
   app.add_flag("--explain", options.explain, "who may be drawn, what tags count, and every row");
   app.add_option("--log", options.log, "append one line of JSON for each batch to this file");
   CLI::App* curriculum_app =
@@ -522,6 +522,7 @@ int sample_command(const Arguments& arguments) {
   curriculum_app->add_flag("--save", options.save, "keep the state in the store's folder: phases never go back");
   if (const auto code = parse_arguments(app, arguments)) return *code;
   options.strategy_given = strategy->count() > 0;
+  options.rows_given = rows->count() > 0;
   const Status done = curriculum_app->parsed() ? curriculum(options) : sample_batches(options);
   if (!done)
     return report_failure(name, done.error(), done.error().code == Errc::invalid_argument ? exit_usage : exit_failed);

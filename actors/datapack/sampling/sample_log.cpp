@@ -91,15 +91,16 @@ std::string why(const Sampler& sampler, const Draw& draw) {
       out = fmt::format("trust {:.2f}", w.base);
       break;
     case Strategy::frontier_focused:
-      out = fmt::format("urgency {:.2f}{}", w.base, draw.pack.safety_critical ? ", safety critical" : "");
-      break;
     case Strategy::urgency_driven:
       out = fmt::format("urgency {:.2f}", w.base);
       break;
   }
-  if (w.multiplier != 1)
-    out.append(fmt::format(" x {:g} ({})", w.multiplier, sampler.setup().trust.multiplier_reason(draw.pack.kinds)));
-  if (w.emphasis != 1) out.append(fmt::format(" x {:g} (preset {})", w.emphasis, sampler.setup().preset));
+  if (w.multiplier != 1) {
+    std::string_view kind = sampler.setup().trust.multiplier_reason(draw.pack.kinds);
+    if (kind.ends_with("Tag")) kind.remove_suffix(3);
+    out.append(fmt::format(" x {:g} {}", w.multiplier, kind));
+  }
+  if (w.emphasis != 1) out.append(fmt::format(" x {:g} {}", w.emphasis, sampler.setup().preset));
   if (w.gated) out.append(", synthetic and not trusted");
   return out;
 }

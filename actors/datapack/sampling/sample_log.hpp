@@ -21,7 +21,7 @@ struct BatchContext {
 std::string sample_record(const Sampler& sampler, const Population& population, const Batch& batch,
                           const BatchContext& context);
 
-// Why a pack weighs what it weighs, in a few words: "tier 2, urgency 0.97 x 5 (RiskTag)".
+// Why a pack weighs what it weighs, in a few words: "urgency 0.97 x 5 Risk x 1.5 safety".
 std::string why(const Sampler& sampler, const Draw& draw);
 // Names of the groups of a pack.
 std::vector<std::string> group_names(const SamplingConfig& config, uint16_t groups);

@@ -28,9 +28,9 @@ struct StoreView {
 };
 
 struct PoolOptions {
-  std::string task;  // empty: every task
+  std::string task = {};  // empty: every task
   // Called for every episode of a task in order of start time.
-  std::function<void(const std::string& task, const EpisodeResult&)> on_episode;
+  std::function<void(const std::string& task, const EpisodeResult&)> on_episode = {};
 };
 
 struct Pool {
