@@ -37,7 +37,7 @@ Key fact_key(const std::string& pack, const std::string& customer, const Hash& i
 
 Key result_key(const Reconciliation& r) {
   Key key;
-  key.i64(r.time_unix_ns).text(r.pack_id).text(r.customer_id);
+  key.i64(r.time_unix_ns).text(r.pack_id).text(r.customer_id).text(r.basis);
   return key;
 }
 
@@ -293,7 +293,7 @@ Prediction CentralEcon::arrival(const Work& work, const Datapack& pack) const {
   asked.pack_id = pack.pack_id;
   asked.customer_id = customer.customer_id;
   asked.task_name = pack.task_name;
-  asked.basis = "arrival";
+  asked.basis = basis_deployment;
   asked.made_unix_ns = pack.provenance.end_unix_ns;
   asked.condition = pack.condition;
   asked.base_mpl_units_per_h = base_mpl_of(pack);
@@ -328,7 +328,7 @@ Status CentralEcon::take_datapack(Work& work, const sync::StreamId& stream, cons
   if (options_.config.predict_on_arrival) {
     DROVER_ASSIGN(const auto known,
                   facts<Prediction>(work.txn, predictions_, Key().text(pack->pack_id), prediction_from_json));
-    if (known.empty()) {
+    if (std::none_of(known.begin(), known.end(), [](const auto& p) { return p.basis == basis_deployment; })) {
       const Prediction made = arrival(work, *pack);
       if (const Status good = validate(made); !good)
         DROVER_TRY(put_aside(work, "prediction of " + pack->pack_id, good.error().message()));
@@ -357,16 +357,21 @@ Status CentralEcon::take_outcome(Work& work, const sync::StreamId& stream, const
   return add_outcome(work, *realised);
 }
 
-Result<Deal> CentralEcon::deal(const ReadTxn& txn, const std::string& pack, const std::string& customer) const {
+Result<Deal> CentralEcon::deal(const ReadTxn& txn, const DealId& id) const {
   Deal out;
-  DROVER_ASSIGN(out.predictions, facts<Prediction>(txn, predictions_, deal_key(pack, customer), prediction_from_json));
-  DROVER_ASSIGN(out.outcomes, facts<RealisedOutcome>(txn, outcomes_, deal_key(pack, customer), outcome_from_json));
-  if (customer.empty()) {
-    return out;  // what the datapack itself says is among them
+  DROVER_ASSIGN(auto predictions,
+                facts<Prediction>(txn, predictions_, deal_key(id.pack, id.customer), prediction_from_json));
+  for (Prediction& p : predictions)
+    if (p.basis == id.basis) out.predictions.push_back(std::move(p));
+  DROVER_ASSIGN(auto outcomes,
+                facts<RealisedOutcome>(txn, outcomes_, deal_key(id.pack, id.customer), outcome_from_json));
+  if (!id.customer.empty()) {  // what the datapack says of itself is there for every customer
+    DROVER_ASSIGN(auto own, facts<RealisedOutcome>(txn, outcomes_, deal_key(id.pack, ""), outcome_from_json));
+    for (RealisedOutcome& o : own)
+      if (!o.measured) outcomes.push_back(std::move(o));
   }
-  DROVER_ASSIGN(auto own, facts<RealisedOutcome>(txn, outcomes_, deal_key(pack, ""), outcome_from_json));
-  for (RealisedOutcome& o : own)
-    if (!o.measured) out.outcomes.push_back(std::move(o));
+  for (RealisedOutcome& o : outcomes)
+    if (o.measured || id.basis == basis_deployment) out.outcomes.push_back(std::move(o));
   return out;
 }
 
@@ -374,7 +379,7 @@ Status CentralEcon::add_prediction(Work& work, const Prediction& p, bool is_new)
   const Key key = fact_key(p.pack_id, p.customer_id, prediction_id(p));
   DROVER_ASSIGN(const auto held, work.txn.get(predictions_, key));
   if (held) return {};
-  DROVER_ASSIGN(const Deal before, deal(work.txn, p.pack_id, p.customer_id));
+  DROVER_ASSIGN(const Deal before, deal(work.txn, {p.pack_id, p.customer_id, p.basis}));
   if (before.predictions.size() >= deal_predictions_max)
     return put_aside(work, "prediction " + to_hex(prediction_id(p)), "too many for this datapack and customer");
   DROVER_TRY(work.txn.put(predictions_, key, as_bytes(to_json(p))));
@@ -398,17 +403,20 @@ Status CentralEcon::add_outcome(Work& work, const RealisedOutcome& o) const {
                   facts<Prediction>(work.txn, predictions_, Key().text(o.pack_id), prediction_from_json));
     for (const Prediction& p : all) customers.insert(p.customer_id);
   }
-  std::map<std::string, Deal> before;
+  std::vector<Deal> deals;
   for (const std::string& customer : customers) {
-    DROVER_ASSIGN(before[customer], deal(work.txn, o.pack_id, customer));
-    if (before[customer].outcomes.size() >= deal_outcomes_max)
-      return put_aside(work, "outcome " + to_hex(outcome_id(o)), "too many for this datapack and customer");
+    for (const std::string_view basis : {basis_deployment, basis_data}) {
+      if (!o.measured && basis == basis_data) continue;
+      DROVER_ASSIGN(deals.emplace_back(), deal(work.txn, {o.pack_id, customer, std::string(basis)}));
+      if (deals.back().outcomes.size() >= deal_outcomes_max)
+        return put_aside(work, "outcome " + to_hex(outcome_id(o)), "too many for this datapack and customer");
+    }
   }
   DROVER_TRY(work.txn.put(outcomes_, key, as_bytes(to_json(o))));
-  for (const auto& [customer, old] : before) {
-    Deal after = old;
+  for (const Deal& before : deals) {
+    Deal after = before;
     after.outcomes.push_back(o);
-    DROVER_TRY(settle(work, old, after));
+    DROVER_TRY(settle(work, before, after));
   }
   return {};
 }
@@ -444,8 +452,12 @@ Status CentralEcon::settle(Work& work, const Deal& before, const Deal& after) co
 
 Status CentralEcon::record(sync::CentralStore& store, const Prediction& prediction) {
   DROVER_TRY(validate(prediction));
-  DROVER_ASSIGN(const Deal held,
-                env_.read([&](const ReadTxn& txn) { return deal(txn, prediction.pack_id, prediction.customer_id); }));
+  DROVER_TRY(append_pending(store));
+  DROVER_ASSIGN(const auto unread, read(store));
+  if (!unread.empty()) return fail(Errc::refused, "books", "are behind the inbox: bring them up to date first");
+  DROVER_ASSIGN(const Deal held, env_.read([&](const ReadTxn& txn) {
+    return deal(txn, {prediction.pack_id, prediction.customer_id, prediction.basis});
+  }));
   for (const Prediction& p : held.predictions) {
     if (p == prediction) return {};
     return fail(Errc::conflict, "prediction",
@@ -466,6 +478,21 @@ Status CentralEcon::record(sync::CentralStore& store, const Prediction& predicti
   return append_pending(store);
 }
 
+storage::Expectation CentralEcon::expectation(const Datapack& pack, const storage::Valuation& value) const {
+  AskedPrediction asked;
+  asked.pack_id = pack.pack_id;
+  asked.task_name = pack.task_name;
+  asked.made_unix_ns = pack.provenance.end_unix_ns;
+  asked.condition = pack.condition;
+  asked.novelty = value.novelty;
+  asked.tier = value.tier;
+  asked.base_mpl_units_per_h = base_mpl_of(pack);
+  const Prediction p = estimator_.predict(asked);
+  const double base = p.base_mpl_units_per_h;
+  return {p.delta_mpl.mean * base, p.delta_mpl.low * base, p.delta_mpl.high * base, p.kappa,
+          p.model_outcomes,        p.made_unix_ns};
+}
+
 Result<AdjustedThresholds> CentralEcon::adjust_tiers(sync::CentralStore& store) {
   struct Expected {
     storage::RowId id;
@@ -473,27 +500,20 @@ Result<AdjustedThresholds> CentralEcon::adjust_tiers(sync::CentralStore& store) 
   };
   std::vector<Surprise> surprises;
   std::vector<Expected> expected;
-  std::vector<std::pair<Reconciliation, Prediction>> results;
-  DROVER_TRY(env_.read([&](const ReadTxn& txn) {
-    return txn.for_each(results_, {}, [&](ByteView, ByteView value) -> Result<bool> {
-      DROVER_ASSIGN(Reconciliation r, reconciliation_from_json(as_text(value)));
-      DROVER_ASSIGN(const auto made, txn.get(predictions_, fact_key(r.pack_id, r.customer_id, r.prediction)));
-      if (!made) return fail(Errc::corrupt, "econ_results " + r.pack_id, "its prediction is missing");
-      DROVER_ASSIGN(Prediction p, prediction_from_json(as_text(*made)));
-      results.emplace_back(std::move(r), std::move(p));
-      return true;
-    });
+  std::vector<Reconciliation> results;
+  DROVER_TRY(for_each_result([&](const Reconciliation& r) -> Result<bool> {
+    results.push_back(r);
+    return true;
   }));
   DROVER_TRY(store.central_env().read([&](const ReadTxn& txn) -> Status {
-    for (const auto& [r, p] : results) {
+    for (const Reconciliation& r : results) {
       DROVER_ASSIGN(const auto row, store.packs().row(txn, r.pack_id));
       if (!row) continue;
       DROVER_ASSIGN(const auto value, store.valuations().get(txn, row->id()));
-      if (value) surprises.push_back({value->novelty, value->causal_gain, std::abs(r.error_delta_mpl)});
-      const double base = p.base_mpl_units_per_h;
-      expected.push_back({row->id(),
-                          {p.delta_mpl.mean * base, p.delta_mpl.low * base, p.delta_mpl.high * base, p.kappa,
-                           p.model_outcomes, p.made_unix_ns}});
+      if (!value) continue;
+      surprises.push_back({value->novelty, value->causal_gain, std::abs(r.error_delta_mpl)});
+      DROVER_ASSIGN(const auto pack, store.packs().get(txn, r.pack_id));
+      if (pack) expected.push_back({row->id(), expectation(*pack, *value)});
     }
     return {};
   }));

@@ -70,7 +70,8 @@ class CentralEcon {
   Result<EconProgress> run(sync::CentralStore& store);
 
   // Writes down a prediction that was asked for, with its terms, and posts what was quoted. The streams must have been
-  // read to their ends (run()). Errors: invalid_argument, conflict (one for this pack and customer is there already).
+  // read to their ends (run()). Errors: invalid_argument, refused (they were not),
+  // conflict (one for this pack, customer and basis is there).
   Status record(sync::CentralStore& store, const Prediction& prediction);
 
   // Tier thresholds follow the outcomes, and the expectation of each pack stands beside its value, in the store's
@@ -92,6 +93,9 @@ class CentralEcon {
  private:
   struct Work;
   struct Batch;
+  struct DealId {
+    std::string pack, customer, basis;
+  };
   CentralEcon(CentralEconOptions options, storage::Env env);
   Status load();
   Status append_pending(sync::CentralStore& store);
@@ -104,7 +108,8 @@ class CentralEcon {
   Prediction arrival(const Work& work, const Datapack& pack) const;
   Status add_prediction(Work& work, const Prediction& prediction, bool is_new) const;
   Status add_outcome(Work& work, const RealisedOutcome& outcome) const;
-  Result<Deal> deal(const storage::ReadTxn& txn, const std::string& pack, const std::string& customer) const;
+  Result<Deal> deal(const storage::ReadTxn& txn, const DealId& id) const;
+  storage::Expectation expectation(const Datapack& pack, const storage::Valuation& value) const;
   Status settle(Work& work, const Deal& before, const Deal& after) const;
   Status put_aside(Work& work, const std::string& what, const std::string& why) const;
   Status finish(Work& work) const;

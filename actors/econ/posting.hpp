@@ -4,8 +4,9 @@
 //   true_up    data_pool -> customer     a refund, or the other way a charge, when the outcome is known
 //   reversal   of either                 when another prediction or outcome counts in its place
 //
-// The postings are a function of the set of predictions and outcomes of one pack and customer: each pair is posted, and
-// each that does not count is reversed as well. So the set only grows, and does not depend on what came first.
+// The postings are a function of the set of predictions and outcomes of one pack, customer and basis: each pair is
+// posted, and each that does not count is reversed as well. So the set only grows, and does not depend on what came
+// first.
 #pragma once
 
 #include <string>
@@ -21,7 +22,7 @@ inline constexpr std::string_view pool_account = "data_pool";
 // "customer/plant-a"; bytes that an account must not hold are written ":hh", and what is too long ends in its hash.
 std::string customer_account(std::string_view customer_id);
 
-struct Deal {  // all that is known of one pack and customer
+struct Deal {  // all that is known of one pack, customer and basis
   std::vector<Prediction> predictions;
   std::vector<RealisedOutcome> outcomes;
 };

@@ -194,7 +194,7 @@ Status validate(const Prediction& p) {
   DROVER_TRY(check_id(p.pack_id, "pack_id", false));
   DROVER_TRY(check_id(p.customer_id, "customer_id", true));
   DROVER_TRY(check_id(p.task_name, "task_name", true));
-  DROVER_TRY(check_text(p.basis, "basis"));
+  if (p.basis != basis_deployment && p.basis != basis_data) return bad("basis", "must be deployment or data");
   DROVER_TRY(check_text(p.model, "model"));
   DROVER_TRY(check_share(p.novelty, "novelty"));
   if (p.tier > 2) return bad("tier", "must be 0, 1 or 2");
@@ -260,6 +260,7 @@ std::string to_json(const RealisedOutcome& o) {
 std::string to_json(const Reconciliation& r) {
   Json out = {{"pack_id", r.pack_id},
               {"customer_id", r.customer_id},
+              {"basis", r.basis},
               {"task_name", r.task_name},
               {"made_unix_ns", r.made_unix_ns},
               {"time_unix_ns", r.time_unix_ns},
@@ -328,6 +329,7 @@ Result<Reconciliation> reconciliation_from_json(std::string_view text) {
   Reader in(json, "");
   in.text("pack_id", r.pack_id);
   in.text("customer_id", r.customer_id);
+  in.text("basis", r.basis);
   in.text("task_name", r.task_name);
   in.integer("made_unix_ns", r.made_unix_ns);
   in.integer("time_unix_ns", r.time_unix_ns);

@@ -29,6 +29,9 @@ struct Estimate {
   bool operator==(const Estimate&) const = default;
 };
 
+inline constexpr std::string_view basis_deployment = "deployment";
+inline constexpr std::string_view basis_data = "data";
+
 // Money that was agreed on with the prediction. Absent in a prediction: nobody pays, only the error counts.
 struct QuoteTerms {
   MicroUsd price_per_unit = 0;  // p, >= 0
@@ -44,14 +47,15 @@ struct Prediction {
   std::string pack_id;      // the datapack the deployment becomes, or whose effect is predicted; 1..128 bytes
   std::string customer_id;  // empty: the fleet itself
   std::string task_name;
-  int64_t made_unix_ns = 0;      // time of the fact it was made at; no wall clock
-  std::string basis = "quote";   // quote: asked for before the deployment; arrival: the model's word on the conditions
-                                 // of a datapack that has come, before its result was looked at
-  std::string model;             // features and state the model had: "rls1:drawer_vase:317:9f3ac2d1"
-  uint64_t model_outcomes = 0;   // how many outcomes it had learnt from
-  double novelty = 0;            // [0, 1]
-  uint8_t tier = 0;              // 0 redundant, 1 context-novel, 2 causal-novel
-  std::vector<double> features;  // as the model saw them; an outcome teaches with these
+  int64_t made_unix_ns = 0;  // time of the fact it was made at; no wall clock
+  // What is expected of what. deployment: what the episode itself yields, from its conditions; the datapack says what
+  // came of it. data: by how much the datapack, once used, raises MPL; only an outcome record can say that.
+  std::string basis{basis_data};
+  std::string model;                // features and state the model had: "rls1:drawer_vase:317:9f3ac2d1"
+  uint64_t model_outcomes = 0;      // how many outcomes it had learnt from
+  double novelty = 0;               // [0, 1]
+  uint8_t tier = 0;                 // 0 redundant, 1 context-novel, 2 causal-novel
+  std::vector<double> features;     // as the model saw them; an outcome teaches with these
   double base_mpl_units_per_h = 0;  // what delta_mpl is relative to; 0: not known
   Estimate delta_mpl;               // relative: (mpl - base) / base
   double delta_mpl_std = 0;         // of single outcomes around the mean
@@ -85,6 +89,7 @@ struct RealisedOutcome {
 struct Reconciliation {
   std::string pack_id;
   std::string customer_id;
+  std::string basis{basis_data};  // of the prediction
   std::string task_name;
   int64_t made_unix_ns = 0;
   int64_t time_unix_ns = 0;  // of the outcome

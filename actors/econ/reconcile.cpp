@@ -168,7 +168,7 @@ std::vector<std::string> feature_names() {
 }
 
 std::string model_name(const Prediction& p) {
-  return (p.basis == "arrival" ? "deployment:" : "data:") + p.task_name;
+  return p.basis + ":" + p.task_name;
 }
 
 const Estimator::Model* Estimator::find(const std::string& model) const {
@@ -215,7 +215,7 @@ Prediction Estimator::predict(const AskedPrediction& a) const {
   const auto mpl = ask(target_mpl, reference, std::max(reference, 1.0));
   const double mpl_mean = std::max(0.0, mpl.mean);
   p.mpl_units_per_h = around(mpl_mean, wide * mpl.std * std::sqrt(mpl.leverage), 0);
-  const bool deployment = a.basis == "arrival" && base > 0;
+  const bool deployment = a.basis == basis_deployment && base > 0;
   const auto delta =
       deployment ? RegressionAnswer{mpl_mean / base - 1, mpl.std / base, mpl.leverage} : ask(target_delta, 0, 1);
   p.delta_mpl = around(delta.mean, wide * delta.std * std::sqrt(delta.leverage), deployment ? -1 : -1e6);
@@ -295,11 +295,14 @@ std::optional<double> realised_delta_mpl(const Prediction& p, const RealisedOutc
 Result<Reconciliation> reconcile(const Prediction& p, const RealisedOutcome& o, double z) {
   if (p.pack_id != o.pack_id || (o.measured && p.customer_id != o.customer_id))
     return fail(Errc::invalid_argument, "outcome", "is of another pack or customer");
+  if (!o.measured && p.basis != basis_deployment)
+    return fail(Errc::invalid_argument, "outcome", "a datapack does not say what its data was worth");
   const auto realised = realised_delta_mpl(p, o);
   if (!realised) return fail(Errc::invalid_argument, "outcome", "holds neither dMPL nor an MPL that has a base");
   Reconciliation r;
   r.pack_id = p.pack_id;
   r.customer_id = p.customer_id;
+  r.basis = p.basis;
   r.task_name = p.task_name;
   r.made_unix_ns = p.made_unix_ns;
   r.time_unix_ns = o.time_unix_ns;

@@ -59,7 +59,7 @@ std::vector<std::string> feature_names();
 
 struct AskedPrediction {
   std::string pack_id, customer_id, task_name;
-  std::string basis = "quote";  // "arrival": the deployment model; "quote": the data model
+  std::string basis{basis_data};  // which of the two models is asked
   int64_t made_unix_ns = 0;
   double novelty = 0;
   uint8_t tier = 0;

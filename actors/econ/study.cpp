@@ -42,7 +42,7 @@ std::vector<HeldOut> predict_held_out(const Estimator& estimator, const std::vec
     AskedPrediction asked;
     asked.pack_id = pack.pack_id;
     asked.task_name = pack.task_name;
-    asked.basis = "arrival";
+    asked.basis = basis_deployment;
     asked.condition = pack.condition;
     asked.base_mpl_units_per_h = base_mpl_of(pack);
     asked.novelty = estimator.condition_novelty(pack.task_name, pack.condition);

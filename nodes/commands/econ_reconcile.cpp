@@ -53,7 +53,7 @@ Result<Reconciled> reconcile_store(const Options& o) {
 }
 
 void show_results(const Options& o, const std::vector<econ::Reconciliation>& all) {
-  Table table({"TIME", "!DATAPACK", "CUSTOMER", ">EXPECTED dMPL", ">REALISED", ">ERROR", ">QUOTED $", ">TRUE-UP $"});
+  Table table({"!TIME", "DATAPACK", "CUSTOMER", ">EXPECTED", ">REALISED", ">ERROR", ">QUOTED $", ">TRUE-UP $"});
   const size_t first = all.size() > o.rows ? all.size() - o.rows : 0;
   for (size_t i = first; i < all.size(); ++i) {
     const econ::Reconciliation& r = all[i];

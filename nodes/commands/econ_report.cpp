@@ -20,8 +20,7 @@ namespace drover::nodes {
 namespace {
 
 constexpr const char* name = "drover econ report";
-constexpr double width = 640, height = 260, left = 64, right = 16, top = 16, bottom = 40;
-constexpr size_t points_max = 60;
+constexpr double width = 640, height = 260, left = 76, right = 16, top = 16, bottom = 40;
 constexpr uint32_t postings_shown = 40;
 
 struct Options {
@@ -38,6 +37,7 @@ struct Facts {
   std::optional<Datapack> pack;
   std::optional<econ::Reconciliation> of_pack;
   econ::MarketSweep market;
+  Json study;  // of drover econ study, when the store is one's
 };
 
 std::string escape(std::string_view text) {
@@ -65,31 +65,43 @@ std::string money(storage::Wide micro) {
 // ---- drawing
 
 struct Axes {
-  double x0 = 0, x1 = 1, y0 = 0, y1 = 1;
+  double x0 = 0, x1 = 1, y0 = 0, y1 = 1, step = 0.25;
   double px(double x) const { return left + (x - x0) / (x1 - x0) * (width - left - right); }
   double py(double y) const { return height - bottom - (y - y0) / (y1 - y0) * (height - top - bottom); }
 };
 
+// A round distance between about five ticks.
+double step_for(double range) {
+  const double raw = range / 5, power = std::pow(10, std::floor(std::log10(raw))), unit = raw / power;
+  return power * (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 5 ? 5 : 10);
+}
+
 Axes axes_for(double x0, double x1, double y0, double y1) {
   if (!(x1 > x0)) x1 = x0 + 1;
   if (!(y1 > y0)) y1 = y0 + 1;
-  return {x0, x1, y0, y1 + 0.05 * (y1 - y0)};
+  const double step = step_for(y1 - y0);
+  return {x0, x1, std::floor(y0 / step) * step, std::ceil(y1 / step) * step, step};
+}
+
+std::string tick_text(double value, double step) {
+  return fmt::format("{:.6g}", std::abs(value) < step * 1e-6 ? 0 : value);
 }
 
 std::string frame(const Axes& a, std::string_view x_label, std::string_view y_label) {
   std::string out =
       fmt::format("<svg viewBox=\"0 0 {} {}\" role=img aria-label=\"{}\">", width, height, escape(y_label));
-  for (int i = 0; i <= 4; ++i) {
-    const double v = a.y0 + (a.y1 - a.y0) * i / 4;
+  for (int i = 0; i <= 20; ++i) {
+    const double v = a.y0 + a.step * i;
+    if (v > a.y1 + a.step / 2) break;
     out += fmt::format(
         "<line class=grid x1={:.1f} x2={:.1f} y1={:.1f} y2={:.1f} />"
-        "<text class=tick x={:.1f} y={:.1f} text-anchor=end>{:.3g}</text>",
-        left, width - right, a.py(v), a.py(v), left - 6, a.py(v) + 4, v);
+        "<text class=tick x={:.1f} y={:.1f} text-anchor=end>{}</text>",
+        left, width - right, a.py(v), a.py(v), left - 6, a.py(v) + 4, tick_text(v, a.step));
   }
   return out +
          fmt::format("<text class=label x={:.1f} y={:.1f} text-anchor=middle>{}</text>", (left + width - right) / 2,
                      height - 6, escape(x_label)) +
-         fmt::format("<text class=label transform=\"translate(14 {:.1f}) rotate(-90)\" text-anchor=middle>{}</text>",
+         fmt::format("<text class=label transform=\"translate(12 {:.1f}) rotate(-90)\" text-anchor=middle>{}</text>",
                      (top + height - bottom) / 2, escape(y_label));
 }
 
@@ -105,9 +117,10 @@ std::string lines(const std::vector<Line>& all, std::string_view x_label, std::s
   if (!(x1 >= x0)) return "<p class=none>Nothing to show yet.</p>";
   const Axes a = axes_for(x0, x1, 0, y1);
   std::string out = frame(a, x_label, y_label), legend = "<p class=legend>";
-  for (int i = 0; i <= 4; ++i)
-    out += fmt::format("<text class=tick x={:.1f} y={:.1f} text-anchor=middle>{:.4g}</text>",
-                       a.px(x0 + (x1 - x0) * i / 4), height - bottom + 16, x0 + (x1 - x0) * i / 4);
+  const double step = step_for(x1 > x0 ? x1 - x0 : 1);
+  for (double x = std::ceil(x0 / step) * step; x <= x1 + step * 1e-6; x += step)
+    out += fmt::format("<text class=tick x={:.1f} y={:.1f} text-anchor=middle>{}</text>", a.px(x), height - bottom + 16,
+                       tick_text(x, step));
   for (const Line& line : all) {
     std::string path;
     for (const auto& [x, y] : line.points) path += fmt::format("{:.1f},{:.1f} ", a.px(x), a.py(y));
@@ -176,16 +189,35 @@ std::vector<Step> steps_of(const Datapack& pack) {
           {"spread", wage - human, true}};
 }
 
+// From what the episode changed to what its record is worth: MVD = trust * w_econ * |dJ|.
+std::vector<Step> value_steps(const Datapack& pack) {
+  const Attribution& a = pack.attribution;
+  std::vector<double> weights = pack.condition.objective_vector;
+  weights.resize(4, 0);
+  const double mpl = weights[0] * a.delta_mpl, error = -weights[1] * a.delta_error, ep = weights[2] * a.delta_ep;
+  const double worth = std::abs(a.delta_J);
+  return {{"dMPL", mpl, false},
+          {"dError", error, false},
+          {"dEP", ep, false},
+          {"safety", a.delta_J - mpl - error - ep, false},
+          {"dJ", a.delta_J, true},
+          {"|dJ|", worth, true},
+          {"trust", worth * (a.trust_score - 1), false},
+          {"w_econ", worth * a.trust_score * (a.w_econ - 1), false},
+          {"MVD", worth * a.trust_score * a.w_econ, true}};
+}
+
 std::string pack_html(const Facts& f) {
   if (!f.pack) return "<p class=none>No datapack has been reconciled yet.</p>";
   const Attribution& a = f.pack->attribution;
   std::string out = fmt::format("<p>{} ({})</p>", escape(f.pack->pack_id), escape(f.pack->task_name)) +
-                    waterfall(steps_of(*f.pack), "$ per hour");
+                    waterfall(value_steps(*f.pack), "units of J");
   out +=
       table({"dMPL", "dError", "dEP", "dJ", "trust", "w_econ", "MVD"},
             {{fmt::format("{:.4f}", a.delta_mpl), fmt::format("{:.4f}", a.delta_error),
               fmt::format("{:.4f}", a.delta_ep), fmt::format("{:.4f}", a.delta_J), fmt::format("{:.3f}", a.trust_score),
               fmt::format("{:.3f}", a.w_econ), fmt::format("{:.4f}", a.mvd_score.value_or(0))}});
+  out += "<p>And an hour of such work, in money:</p>" + waterfall(steps_of(*f.pack), "$ per hour");
   if (!f.of_pack) return out;
   const econ::Reconciliation& r = *f.of_pack;
   return out + table({"customer", "expected dMPL", "realised dMPL", "quoted $", "earned $", "true-up $"},
@@ -217,8 +249,17 @@ std::string ledger_html(const Facts& f) {
          table({"time", "kind", "account", "amount", "currency", "posting", "memo"}, rows) + "</details>";
 }
 
+// Means over windows of reconciliations that overlap.
 std::vector<econ::ErrorPoint> curve_of(const Facts& f) {
-  return econ::error_curve(f.results, std::max<size_t>(10, f.results.size() / points_max));
+  const size_t window = std::max<size_t>(20, f.results.size() / 8), hop = std::max<size_t>(1, window / 4);
+  std::vector<econ::ErrorPoint> out;
+  for (size_t at = 0; at + window <= f.results.size(); at += hop) {
+    const auto first = f.results.begin() + static_cast<ptrdiff_t>(at);
+    auto point = econ::error_curve({first, first + static_cast<ptrdiff_t>(window)}, window).front();
+    point.reconciliations = at + window;
+    out.push_back(point);
+  }
+  return out;
 }
 
 std::string errors_html(const Facts& f) {
@@ -234,6 +275,30 @@ std::string errors_html(const Facts& f) {
                             : fmt::format("<p>Every prediction was made before its outcome was looked at. {:.1f} % of "
                                           "outcomes were inside the 90 % interval.</p>",
                                           100.0 * static_cast<double>(inside) / static_cast<double>(f.results.size())));
+}
+
+double number_in(const Json& object, const char* key) {
+  return object.is_object() && object.contains(key) && object[key].is_number() ? object[key].get<double>() : 0;
+}
+
+std::string study_html(const Facts& f) {
+  if (!f.study.is_object() || !f.study.contains("curve") || !f.study["curve"].is_array()) return {};
+  Line model{"model", "#2f6fde", {}}, start{"expecting no change", "#8a8f98", {}},
+      median{"always the median", "#e08a00", {}};
+  std::string said;
+  for (const Json& p : f.study["curve"]) {
+    const double at = number_in(p, "deployments");
+    model.points.emplace_back(at, number_in(p, "mae_model"));
+    start.points.emplace_back(at, number_in(p, "mae_start"));
+    median.points.emplace_back(at, number_in(p, "mae_constant"));
+    said = fmt::format(
+        "<p>After {:.0f} deployments the error on {:.0f} deployments that taught nothing is less by {:.1f} % "
+        "(95 % interval {:.1f} to {:.1f} %).</p>",
+        at, number_in(f.study, "held_out"), 100 * number_in(p, "reduction"), 100 * number_in(p, "low"),
+        100 * number_in(p, "high"));
+  }
+  return "<h2>What it has learnt, on deployments it has not seen</h2>" +
+         lines({model, start, median}, "deployments reconciled", "mean |error| of dMPL") + said;
 }
 
 std::string market_html(const Facts& f) {
@@ -253,7 +318,8 @@ std::string market_html(const Facts& f) {
   }
   surplus.title = "customer surplus per 100 h";
   return lines({shared, withheld}, "sharing rate asked", "% of data") +
-         lines({price, surplus}, "sharing rate asked", "$") +
+         lines({price}, "sharing rate asked", "mean price, $ per h") +
+         lines({surplus}, "sharing rate asked", "surplus, $ per 100 h") +
          table({"rate", "converged", "shared h", "withheld h", "price $/h", "MPL gain", "surplus $", "above w_h"},
                rows);
 }
@@ -273,9 +339,9 @@ std::string page(const Facts& f) {
   out += fmt::format("<h1>Value and money</h1><p>{} predictions, {} outcomes, {} reconciliations, {} postings.</p>",
                      human_count(f.counts.predictions), human_count(f.counts.outcomes),
                      human_count(f.counts.reconciliations), human_count(f.counts.ledger.postings));
-  out += "<h2>What an hour like this datapack's is worth</h2>" + pack_html(f);
+  out += "<h2>What a datapack is worth</h2>" + pack_html(f);
   out += "<h2>Ledger</h2>" + ledger_html(f);
-  out += "<h2>How wrong the fleet is</h2>" + errors_html(f);
+  out += "<h2>How wrong the fleet is</h2>" + errors_html(f) + study_html(f);
   out += fmt::format("<h2>The market for data</h2><p>{} simulated customers, seed {}.</p>", f.market.config.customers,
                      f.market.seed) +
          market_html(f);
@@ -283,13 +349,15 @@ std::string page(const Facts& f) {
 }
 
 Json numbers(const Facts& f) {
-  Json balances = Json::array(), curve = Json::array(), steps = Json::array();
+  Json balances = Json::array(), curve = Json::array(), steps = Json::array(), value = Json::array();
   for (const auto& b : f.balances)
     balances.push_back({{"account", b.account}, {"currency", b.currency}, {"balance", storage::micro_text(b.micro)}});
   for (const auto& p : curve_of(f))
     curve.push_back({{"reconciliations", p.reconciliations}, {"model", p.model}, {"no_change", p.start}});
-  if (f.pack)
+  if (f.pack) {
     for (const Step& s : steps_of(*f.pack)) steps.push_back({{"step", s.title}, {"usd_per_h", s.value}});
+    for (const Step& s : value_steps(*f.pack)) value.push_back({{"step", s.title}, {"J", s.value}});
+  }
   return {{"predictions", f.counts.predictions},
           {"outcomes", f.counts.outcomes},
           {"reconciliations", f.counts.reconciliations},
@@ -300,6 +368,8 @@ Json numbers(const Facts& f) {
           {"errors", std::move(curve)},
           {"datapack", f.pack ? Json(f.pack->pack_id) : Json()},
           {"waterfall", std::move(steps)},
+          {"value_waterfall", std::move(value)},
+          {"study", f.study.is_object() ? f.study : Json()},
           {"market", Json::parse(econ::to_json(f.market))}};
 }
 
@@ -328,8 +398,7 @@ Status gather_books(const Options& o, Facts& f) {
 
 Result<Facts> gather(const Options& o) {
   Facts f;
-  DROVER_ASSIGN(const auto opened, open_books(o.store));  // says what is missing
-  (void)opened;
+  DROVER_TRY(open_books(o.store));  // says what is missing
   DROVER_TRY(gather_books(o, f));
   DROVER_ASSIGN(const auto store, open_central(o.store, storage::Access::read_only));
   const std::string pack = !o.pack.empty() ? o.pack : f.of_pack ? f.of_pack->pack_id : std::string();
@@ -338,6 +407,8 @@ Result<Facts> gather(const Options& o) {
         f.pack, store->central_env().read([&](const storage::ReadTxn& txn) { return store->packs().get(txn, pack); }));
   }
   if (!o.pack.empty() && !f.pack) return fail(Errc::not_found, o.pack, "no such datapack in the store");
+  std::ifstream study(o.store + "/study.json");
+  if (study) f.study = Json::parse(study, nullptr, false);
   econ::MarketConfig market;
   if (!o.market.empty()) {
     DROVER_ASSIGN(market, econ::load_market(o.market));

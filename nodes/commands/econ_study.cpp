@@ -242,24 +242,33 @@ std::vector<std::string> cells(const std::string& title, const econ::Reduction& 
           percent(r.inside)};
 }
 
+Json study_json(const Options& o, const Study& study) {
+  Json curve = Json::array(), groups = Json::object();
+  for (const Point& p : study.curve) {
+    Json row = reduction_json(p.reduction);
+    row["deployments"] = p.deployments;
+    curve.push_back(std::move(row));
+  }
+  for (const auto& [group, r] : study.groups) groups[group] = reduction_json(r);
+  return {{"seed", o.seed},
+          {"held_out", o.held_out},
+          {"curve", std::move(curve)},
+          {"groups", std::move(groups)},
+          {"reconciliations", study.counts.reconciliations},
+          {"postings", study.counts.ledger.postings},
+          {"ledger_difference", study.ledger_difference}};
+}
+
 int print(const Options& o, const Study& study) {
+  const std::string json = study_json(o, study).dump() + "\n";
+  if (!o.store.empty()) {  // for the report
+    std::ofstream out(o.store + "/study.json");
+    out << json;
+    out.close();
+    if (!out) return report_failure(name, {Errc::io, o.store + "/study.json", "cannot be written"});
+  }
   if (o.json) {
-    Json curve = Json::array(), groups = Json::object();
-    for (const Point& p : study.curve) {
-      Json row = reduction_json(p.reduction);
-      row["deployments"] = p.deployments;
-      curve.push_back(std::move(row));
-    }
-    for (const auto& [group, r] : study.groups) groups[group] = reduction_json(r);
-    print_text(Json{{"seed", o.seed},
-                    {"held_out", o.held_out},
-                    {"curve", std::move(curve)},
-                    {"groups", std::move(groups)},
-                    {"reconciliations", study.counts.reconciliations},
-                    {"postings", study.counts.ledger.postings},
-                    {"ledger_difference", study.ledger_difference}}
-                   .dump() +
-               "\n");
+    print_text(json);
     return study.ledger_difference.empty() ? exit_ok : exit_failed;
   }
   std::printf("mean |error| of dMPL on %s held-out deployments, seed %llu\n", human_count(o.held_out).c_str(),

@@ -147,7 +147,7 @@ TEST_CASE("econ/books: a prediction is written down before the result is looked 
     asked.pack_id = packs[i].pack_id;
     asked.customer_id = "r1";
     asked.task_name = "shelf";
-    asked.basis = "arrival";
+    asked.basis = basis_deployment;
     asked.made_unix_ns = packs[i].provenance.end_unix_ns;
     asked.condition = packs[i].condition;
     asked.base_mpl_units_per_h = base_mpl_of(packs[i]);
@@ -262,6 +262,35 @@ TEST_CASE("econ/books: a quote is charged when it is recorded and trued up when 
   must(econ->run(centre.store()));
   CHECK(balance("customer/plant-a") == -60'000'000);
   CHECK(must(econ->counts()).ledger.postings == 4);
+  CHECK(zero_sums(*econ) == "");
+}
+
+TEST_CASE("econ/books: what a datapack measured says what a deployment yielded, not what its data was worth") {
+  Centre centre;
+  auto econ = centre.econ({});
+  const auto packs = deployments("r1", 3, 7);
+  for (const Datapack& pack : packs) centre.append(std::vector{fact_of(pack)});
+  must(econ->run(centre.store()));
+  CHECK(must(econ->counts()).reconciliations == 3);
+  AskedPrediction asked;
+  asked.pack_id = packs[2].pack_id;
+  asked.customer_id = "r1";
+  asked.task_name = "shelf";
+  asked.condition = packs[2].condition;
+  asked.base_mpl_units_per_h = base_mpl_of(packs[2]);
+  Prediction data = econ->estimator().predict(asked);
+  data.terms = QuoteTerms{500'000, 3'600'000'000'000, share_parts, 7'000'000, {}, "no_share"};
+  must(econ->record(centre.store(), data));  // beside the prediction of the deployment
+  CHECK(must(econ->predictions(packs[2].pack_id)).size() == 2);
+  CHECK(must(econ->counts()).reconciliations == 3);
+  CHECK(must(econ->counts()).ledger.postings == 1);
+  CHECK(econ->estimator().outcomes("data:shelf") == 0);
+  must(append_outcome(centre.store(), {packs[2].pack_id, "r1", R"({"delta_mpl":0.0})", 5}));
+  must(econ->run(centre.store()));
+  CHECK(must(econ->counts()).reconciliations == 4);  // a measurement speaks of both
+  CHECK(must(econ->counts()).ledger.postings == 2);
+  CHECK(econ->estimator().outcomes("data:shelf") == 1);
+  CHECK(econ->estimator().outcomes("deployment:shelf") == 3);
   CHECK(zero_sums(*econ) == "");
 }
 

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "actors/econ/draw.hpp"
+#include "actors/econ/study.hpp"
 
 namespace drover::econ {
 namespace {
@@ -184,7 +185,7 @@ TEST_CASE("econ/reconcile: the starting model expects no change; outcomes teach,
     AskedPrediction asked;
     asked.pack_id = "dp-" + std::to_string(i);
     asked.task_name = "t";
-    asked.basis = "arrival";
+    asked.basis = basis_deployment;
     asked.base_mpl_units_per_h = draw.between(80, 120);
     asked.condition.occlusion_level = draw.unit();
     asked.condition.tags_json = i % 2 == 0 ? R"({"kind":"easy"})" : R"({"kind":"hard"})";
@@ -209,7 +210,7 @@ TEST_CASE("econ/reconcile: the starting model expects no change; outcomes teach,
     AskedPrediction asked;
     asked.pack_id = "new";
     asked.task_name = "t";
-    asked.basis = "arrival";
+    asked.basis = basis_deployment;
     asked.base_mpl_units_per_h = 100;
     asked.condition.occlusion_level = 0.5;
     asked.condition.tags_json = R"({"kind":"easy"})";
@@ -294,6 +295,45 @@ TEST_CASE("econ/reconcile: configuration is strict, and the shipped file is the 
   CHECK(terms_for(*c, "r2").customer_id == "r2");
   CHECK(terms_for(*c, "r2").withheld == 0.25);
   CHECK(terms_for({}, "r3").customer_id == "r3");
+}
+
+TEST_CASE("econ/study: error curves in runs, a short end left out") {
+  std::vector<Reconciliation> all(25);
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i].realised_delta_mpl = i % 2 == 0 ? 0.4 : -0.4;
+    all[i].error_delta_mpl = i < 10 ? -0.3 : 0.1;
+  }
+  const auto curve = error_curve(all, 10);
+  REQUIRE(curve.size() == 3);
+  CHECK(curve[0].reconciliations == 10);
+  CHECK(curve[0].model == doctest::Approx(0.3));
+  CHECK(curve[1].model == doctest::Approx(0.1));
+  CHECK(curve[2].reconciliations == 25);
+  CHECK(curve[2].start == doctest::Approx(0.4));
+  all.resize(24);
+  CHECK(error_curve(all, 10).size() == 2);
+  CHECK(error_curve({}, 10).empty());
+}
+
+TEST_CASE("econ/study: the interval of a reduction holds the truth and is the same for the same seed") {
+  Draw draw(12);
+  std::vector<HeldOut> held_out;
+  for (int i = 0; i < 400; ++i) {
+    const double realised = draw.between(-1, 1);
+    held_out.push_back({"a", realised + 0.3 * draw.between(-1, 1), realised, true});  // errors 0.3 of the values
+  }
+  const Reduction r = reduction_of(held_out, {0.5, 0.5, 0.5}, 4);
+  CHECK(r.mae_start == doctest::Approx(0.5).epsilon(0.1));
+  CHECK(r.mae_model == doctest::Approx(0.15).epsilon(0.1));
+  CHECK(r.mae_constant > r.mae_start);
+  CHECK(r.low < 0.7);
+  CHECK(r.high > 0.7);
+  CHECK(r.high - r.low < 0.12);
+  CHECK(r.inside == doctest::Approx(1));
+  const Reduction again = reduction_of(held_out, {0.5, 0.5, 0.5}, 4);
+  CHECK(again.low == r.low);
+  CHECK(again.high == r.high);
+  CHECK(reduction_of({}, {}, 1).reduction == 0);
 }
 
 }  // namespace drover::econ

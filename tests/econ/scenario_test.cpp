@@ -142,7 +142,7 @@ TEST_CASE("econ/stage5_pipeline: real logs to datapacks to reconciliation to the
   asked.pack_id = packs[quoted].pack_id;
   asked.customer_id = "plant-a";
   asked.task_name = packs[quoted].task_name;
-  asked.basis = "arrival";
+  asked.basis = basis_deployment;
   asked.made_unix_ns = packs[quoted].provenance.start_unix_ns;
   asked.condition = packs[quoted].condition;
   asked.base_mpl_units_per_h = base_mpl_of(packs[quoted]);
