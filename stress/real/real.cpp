@@ -288,7 +288,7 @@ void print(World& world, const Options& options, const Measured& m, const std::v
     std::printf("%-42s %-32s %-40s %s\n", row.what.c_str(), row.found.c_str(), row.wanted.c_str(),
                 row.good ? "" : "MISSED");
   std::printf(
-      "\nseconds: steady %.1f, faults %.1f, recovery %.1f, the twin in peace %.1f; restarts after a full disk %u, "
+      "\nseconds: steady %.1f, faults %.1f, recovery %.1f, the twin in peace %.1f; restarts by the service manager %u, "
       "re-imaged robots %u; seed %llu\n",
       m.steady_s, m.faults_s, m.recovery_s, m.calm_s, world.restarts(), world.reimaged(),
       static_cast<unsigned long long>(options.seed));

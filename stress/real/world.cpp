@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 
 constexpr uint64_t chunk_backlog_max_bytes = 4u << 20;
 constexpr int64_t second_ns = 1'000'000'000;
+constexpr uint64_t damage_bytes_min = 128 << 10;  // of a store file, so that there is something to damage
 
 // Everything that waits, waits shortly; little of the bulk is on its way at a time.
 constexpr std::string_view tables =
@@ -111,14 +112,14 @@ Result<std::unique_ptr<World>> World::create(const WorldOptions& options) {
   DROVER_ASSIGN(auto hostile, HostilePeers::create(fleet.folder + "/pki", now_unix_s));
   world->hostile_ = std::make_unique<HostilePeers>(std::move(hostile));
   world->used_most_.resize(world->fleet_->process_count());
-  world->disk_trouble_until_.resize(world->fleet_->process_count());
+  world->trouble_until_.resize(world->fleet_->process_count());
   return world;
 }
 
 Status World::make_clock_files() {
   for (size_t i = 0; i < crash::robots + 2; ++i) {
     const std::string path = clock_file(options_.folder, i);
-    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     void* mapped = fd < 0 || ftruncate(fd, sizeof(int64_t)) != 0
                        ? MAP_FAILED
                        : mmap(nullptr, sizeof(int64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -183,13 +184,14 @@ Status World::feed_one(Fleet& fleet, size_t robot) {
   return waiting >= 2 ? Status{} : fleet.deliver(*logs_, robot);
 }
 
-// What a service manager does: a daemon that gave up because its disk was full is started again. Nothing else may end.
+// What a service manager does: a daemon that gave up because its disk was full, or that did not start because its
+// certificate is not valid by a clock that is far off, is started again. Nothing else may end.
 Status World::keep_running() {
   for (size_t i = 0; i < fleet_->process_count(); ++i) {
     crash::Process& process = fleet_->process(i);
     const auto how = process.ended();
     if (!how) continue;
-    if (Clock::now() > disk_trouble_until_[i])
+    if (Clock::now() > trouble_until_[i])
       return fail(Errc::internal, process.name(), "ended by itself (" + *how + "); see " + process.log_file());
     ++restarts_;
     std::this_thread::sleep_for(milliseconds(100));
@@ -260,6 +262,7 @@ Status World::begin(const Planned& fault) {
       // A second to a day, either way.
       constexpr std::array<int64_t, 4> jumps_s = {1, 90, 3'600, 80'000};
       const int64_t jump_s = jumps_s[fault.draw % jumps_s.size()];
+      trouble_until_[fault.target] = Clock::now() + milliseconds(fault.duration_ms) + std::chrono::seconds(3);
       set_clock(fault.target, (fault.draw / 8 % 2 == 0 ? jump_s : -jump_s) * second_ns);
       return {};
     }
@@ -330,7 +333,7 @@ Status World::limit_files(size_t process, bool on) {
       largest_bytes = std::max(largest_bytes, uint64_t{entry.file_size(failed)});
   rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
   if (on) limit.rlim_cur = largest_bytes;
-  disk_trouble_until_[process] = Clock::now() + std::chrono::seconds(on ? 60 : 3);
+  trouble_until_[process] = Clock::now() + std::chrono::seconds(on ? 60 : 3);
   if (daemon.pid() > 0 && prlimit(daemon.pid(), RLIMIT_FSIZE, &limit, nullptr) != 0)
     return fail(Errc::io, daemon.name(), std::string("prlimit: ") + std::strerror(errno));
   return {};
@@ -345,7 +348,9 @@ Result<bool> World::damage_detected(uint64_t draw) {
   const std::string store = lab_->folders().robots.front();
   const std::string file = store + "/data.mdb";
   crash::Process& robot = lab_->process(0);
-  const uint64_t size = fs::file_size(file);
+  std::error_code failed;
+  const uint64_t size = fs::file_size(file, failed);
+  if (failed || size < damage_bytes_min) return fail(Errc::not_found, file, "is not there, or has nothing to damage");
   std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
   const uint64_t at = 8192 + rng.below(size - 8192 - 16);
   std::array<char, 16> before{}, after{};
@@ -356,7 +361,6 @@ Result<bool> World::damage_detected(uint64_t draw) {
   out.write(after.data(), after.size());
   out.close();
   if (!out) return fail(Errc::io, file, "cannot be damaged");
-  std::error_code failed;
   const uint64_t log_end = fs::file_size(robot.log_file(), failed);
   DROVER_TRY(robot.start());
   const auto end = Clock::now() + std::chrono::seconds(20);
@@ -374,9 +378,23 @@ Result<bool> World::damage_detected(uint64_t draw) {
   return fail(Errc::timeout, robot.name(), "neither starts nor refuses");
 }
 
+// A robot that was re-imaged a moment ago has to found its store first.
+Status World::wait_for_size(const std::string& file) {
+  const auto end = Clock::now() + std::chrono::seconds(30);
+  std::error_code failed;
+  for (;;) {
+    const uint64_t size = fs::file_size(file, failed);
+    if (!failed && size >= damage_bytes_min) return {};
+    DROVER_TRY(crash::all_running(*lab_));
+    if (Clock::now() > end) return fail(Errc::timeout, file, "is not written");
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+}
+
 Status World::damage_and_reimage(const Planned& fault) {
   crash::Process& robot = lab_->process(0);
   lab_->close_stores();
+  DROVER_TRY(wait_for_size(lab_->folders().robots.front() + "/data.mdb"));
   uint64_t draw = fault.draw;
   for (int tries = 0;; ++tries) {
     robot.kill();
@@ -393,20 +411,25 @@ Status World::damage_and_reimage(const Planned& fault) {
   return robot.start();
 }
 
-// A full disk must be told as an error, and so must a damaged store by the robot of the lab; nothing else.
+// A full disk must be told as an error, a certificate that is not valid by the clock, and by the robot of the lab a
+// damaged store; nothing else.
 Status World::no_unexpected_errors() {
-  const auto look = [](crash::Process& process, std::string_view allowed) -> Status {
+  using Words = std::vector<std::string_view>;
+  const auto look = [](crash::Process& process, const Words& allowed) -> Status {
     std::ifstream log(process.log_file());
     for (std::string line; std::getline(log, line);) {
       const size_t space = line.find(' ');
       if (space == std::string::npos || line.compare(space + 1, 6, "error ") != 0) continue;
-      if (line.find(allowed) == std::string::npos) return fail(Errc::internal, process.log_file(), line);
+      if (std::none_of(allowed.begin(), allowed.end(), [&](auto words) { return line.find(words) != line.npos; }))
+        return fail(Errc::internal, process.log_file(), line);
     }
     return {};
   };
-  for (size_t i = 0; i < fleet_->process_count(); ++i) DROVER_TRY(look(fleet_->process(i), "disk_full"));
-  DROVER_TRY(look(lab_->process(0), "service.start_failed reason=\"corrupt"));
-  return look(lab_->process(1), "nothing is allowed");
+  for (size_t i = 0; i < fleet_->process_count(); ++i) {
+    DROVER_TRY(look(fleet_->process(i), {"disk_full", "certificate is not yet valid", "certificate has expired"}));
+  }
+  DROVER_TRY(look(lab_->process(0), {"service.start_failed reason=\"corrupt"}));
+  return look(lab_->process(1), {});
 }
 
 Status World::join_attacks() {

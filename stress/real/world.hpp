@@ -72,7 +72,7 @@ class World {
   const std::map<std::string, uint32_t>& attacks() const { return attacks_; }
   // By process of the main fleet; the most seen since start.
   const std::vector<Used>& used_most() const { return used_most_; }
-  uint32_t restarts() const { return restarts_; }  // of daemons that gave up while a disk was full
+  uint32_t restarts() const { return restarts_; }  // of daemons that ended while a disk was full or a clock far off
   uint32_t reimaged() const { return reimaged_; }
   // Error: a process has logged that a human must act, and no full disk was the reason.
   Status no_unexpected_errors();
@@ -96,6 +96,7 @@ class World {
   Status kill(const Planned& fault);
   Status limit_files(size_t process, bool on);
   Status damage_and_reimage(const Planned& fault);
+  Status wait_for_size(const std::string& file);
   Result<bool> damage_detected(uint64_t draw);
   bool lasts(Fault kind, size_t target) const;
 
@@ -111,7 +112,7 @@ class World {
   std::array<Count, fault_count> counts_{};
   std::vector<Used> used_most_;
   Clock::time_point next_feed_{}, next_sample_{};
-  std::vector<Clock::time_point> disk_trouble_until_;  // by process: giving up is allowed
+  std::vector<Clock::time_point> trouble_until_;  // by process: ending by itself is allowed
   bool feeding_ = true;
   uint32_t restarts_ = 0;
   uint32_t reimaged_ = 0;
