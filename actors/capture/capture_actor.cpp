@@ -42,6 +42,7 @@ namespace {
 
 constexpr std::string_view spool_prefix = "spool/";
 constexpr std::string_view baseline_prefix = "baseline/";
+constexpr std::string_view annotator_prefix = "annotator/";
 
 FileStat stat_of(std::string name, const struct stat& facts) {
   return {std::move(name), static_cast<uint64_t>(facts.st_size),
@@ -74,6 +75,8 @@ struct Batch {
   uint64_t episodes = 0;
   uint64_t slice_bytes = 0;
   bool last = false;  // the file is finished with it
+  uint64_t annotated = 0, not_annotated = 0;
+  std::optional<std::string> annotator_state{};  // the newest
 };
 
 struct CaptureState {
@@ -85,6 +88,8 @@ struct CaptureState {
   Spool spool{{}};
   std::map<std::string, datapack::BaselineState> baselines;  // by baseline_key; as the store has them
   std::unique_ptr<LogSource> source;
+  std::shared_ptr<const Mapping> mapping;  // of `source`
+  std::unique_ptr<EpisodeAnnotator> annotator;
   SpoolMark mark;
   std::vector<sync::SourceMark> to_erase;  // with the next batch; one that is lost is forgotten again later
   std::optional<Batch> waiting;            // refused by the store for lack of space
@@ -94,6 +99,7 @@ struct CaptureState {
   bool busy = false;  // a request to the store is out
 
   std::string baseline_mark_prefix() const { return std::string(baseline_prefix) + config.folder + "\n"; }
+  std::string annotator_key() const { return std::string(annotator_prefix) + config.folder + "\n"; }
   std::string mark_prefix() const { return std::string(spool_prefix) + config.folder + "\n"; }
   sync::SourceMark stored(const SpoolMark& m) const {
     return {mark_prefix() + mark_key(m), std::string(as_text(encode(m)))};
@@ -112,10 +118,14 @@ struct CaptureState {
   }
 
   void take_marks(const sync::SourceMarks& marks) {
+    if (config.make_annotator) annotator = config.make_annotator();
     for (const auto& m : marks.marks) {
       if (m.key.starts_with(baseline_mark_prefix())) {
         if (auto state = datapack::baseline_state_from_json(m.value))
           baselines[m.key.substr(baseline_mark_prefix().size())] = *state;
+      } else if (m.key == annotator_key() && annotator) {
+        if (const auto taken_up = annotator->restore(m.value); !taken_up)
+          env->log(LogLevel::warn, "capture.annotator_new reason=" + log_value(taken_up.error().message()));
       } else if (m.key.starts_with(mark_prefix())) {
         if (auto decoded = decode_mark(as_bytes(m.value))) spool.restore(*decoded);
       }
@@ -190,16 +200,17 @@ struct CaptureState {
   }
 
   void open_source(const SpoolMark& start, const Hash& hash, std::shared_ptr<const ByteSource> file) {
-    Result<std::shared_ptr<const Mapping>> mapping = pick_mapping(start.file.name, file);
-    if (!mapping) return settle(Spool::rejected(start, mapping.error().message()));
+    Result<std::shared_ptr<const Mapping>> picked = pick_mapping(start.file.name, file);
+    if (!picked) return settle(Spool::rejected(start, picked.error().message()));
     CaptureOptions options;
     options.robot = config.robot;
     options.first_ordinal = start.next_ordinal;
-    auto opened = open_log(start.file.name, std::move(file), hash, *mapping, options);
+    auto opened = open_log(start.file.name, std::move(file), hash, *picked, options);
     if (!opened) return settle(Spool::rejected(start, opened.error().message()));
+    mapping = *picked;
     mark = start;
     facts.file = start.file.name;
-    env->log(LogLevel::info, "capture.file_begin file=" + log_value(start.file.name) + " kind=" + (*mapping)->kind +
+    env->log(LogLevel::info, "capture.file_begin file=" + log_value(start.file.name) + " kind=" + mapping->kind +
                                  " ordinal=" + std::to_string(start.next_ordinal));
     source = std::move(*opened);
     // The attempt is on record before the first byte is parsed, so that a file that kills the daemon is counted.
@@ -252,6 +263,7 @@ struct CaptureState {
     }
     if (batch.last) batch.mark = end_mark(batch.mark);
     batch.store.marks.push_back(stored(batch.mark));
+    if (batch.annotator_state) batch.store.marks.push_back({annotator_key(), std::move(*batch.annotator_state)});
     for (auto& mark_gone : std::exchange(to_erase, {})) batch.store.marks.push_back(std::move(mark_gone));
     if (batch.mark.state == MarkState::quarantined) {
       env->log(LogLevel::warn,
@@ -304,8 +316,25 @@ struct CaptureState {
       batch.store.chunks.push_back({blob.chunks[i].hash, chunk_bytes(captured.slice, i), valued->episode.value_per_byte,
                                     valued->episode.episode_id});
     batch.store.records.push_back({RecordKind::episode, time_unix_ns, encode(valued->episode)});
+    annotate(batch, captured, valued->pack, time_unix_ns);
     batch.store.records.push_back({RecordKind::datapack, time_unix_ns, encode(valued->pack)});
     batch.store.marks.push_back({baseline_mark_prefix() + key, datapack::to_json(valued->next_baseline)});
+  }
+
+  void annotate(Batch& batch, const CapturedEpisode& captured, const Datapack& pack, int64_t time_unix_ns) {
+    if (!annotator) return;
+    auto said = annotator->annotate(captured, *mapping, pack);
+    if (!said) {
+      ++batch.not_annotated;
+      env->log(LogLevel::debug, "capture.episode_not_annotated episode=" + captured.header.episode_id +
+                                    " reason=" + log_value(said.error().message()));
+      return;
+    }
+    if (said->record) {
+      ++batch.annotated;
+      batch.store.records.push_back({RecordKind::enrichment, time_unix_ns, encode(*said->record)});
+    }
+    if (said->state) batch.annotator_state = std::move(said->state);
   }
 
   // Shares the slice's bytes.
@@ -340,6 +369,8 @@ struct CaptureState {
     for (auto& [key, state] : batch.baselines) baselines[key] = state;
     facts.episodes += batch.episodes;
     facts.slice_bytes += batch.slice_bytes;
+    facts.annotated += batch.annotated;
+    facts.not_annotated += batch.not_annotated;
     if (batch.last) finish_file(batch.mark);
     self->send(self, Step{});
   }

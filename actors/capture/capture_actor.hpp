@@ -3,8 +3,8 @@
 //
 // In:    AskCapture (reply: CaptureFacts). Everything else it does by itself, by its own clock.
 // Out:   ReadMarks, StoreCapture to the store.
-// Rules: which file and from which episode on is Spool's decision; what an episode is worth is value_episode's. At most
-// one
+// Rules: which file and from which episode on is Spool's decision; what an episode is worth is value_episode's; what is
+//        to be said of it beside that is the annotator's, and its record goes right before the datapack. At most one
 //        batch (batch_bytes of raw slices) is in memory. When the store says disk_full nothing is dropped: the batch
 //        waits and is offered again every retry_ms, and the alarm is raised until it goes through. Baselines are kept
 //        per folder, so that folders captured side by side cannot disturb each other's values.
@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/capture/annotator.hpp"
 #include "actors/capture/mapping.hpp"
 #include "actors/capture/spool.hpp"
 #include "actors/datapack/baseline.hpp"
@@ -40,6 +41,7 @@ struct CaptureConfig {
   datapack::BaselineRules baselines;
   econ::EconPreset preset;
   std::shared_ptr<const gates::Gates> gates;  // null: records keep the builder's weights (no gate has weighed them)
+  MakeAnnotator make_annotator;               // empty: none
 };
 
 struct AskCapture {};
@@ -57,6 +59,8 @@ struct CaptureFacts {
   uint64_t episodes = 0;       // stored since the actor started
   uint64_t rows = 0;
   uint64_t slice_bytes = 0;
+  uint64_t annotated = 0;      // episodes that have a record of the annotator
+  uint64_t not_annotated = 0;  // episodes of which it could not be made
 };
 
 caf::actor spawn_capture(runtime::Environment& env, CaptureConfig config, runtime::Ref store);

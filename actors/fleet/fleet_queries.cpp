@@ -31,6 +31,39 @@ Result<Row> blob_row(const sync::CentralStore& store, const ReadTxn& txn, const 
              {"missing_bytes", missing_bytes}};
 }
 
+// The name of an episode's datapack; empty: it is not here.
+Result<std::string> pack_of(const sync::CentralStore& store, const ReadTxn& txn, const Episode& episode) {
+  storage::PackQuery query;
+  query.robot = episode.robot;
+  query.task_name = episode.task_name;
+  query.from_unix_ns = episode.start_unix_ns;
+  query.until_unix_ns = episode.start_unix_ns + 1;
+  query.limit = 1000;  // begun in the same nanosecond
+  DROVER_ASSIGN(const auto answer, store.packs().query(txn, query));
+  for (const auto& hit : answer.hits) {
+    DROVER_ASSIGN(const auto pack, decode_datapack(hit.flat));
+    if (pack.provenance.episode_id == episode.episode_id) return pack.pack_id;
+  }
+  return std::string();
+}
+
+// What was said of the episode's datapack since, by its robot and by the centre.
+Status write_said(Reply& reply, const CallContext& call, const ReadTxn& txn, const Episode& episode) {
+  DROVER_ASSIGN(const std::string pack_id, pack_of(call.store, txn, episode));
+  reply.field("pack_id", pack_id);
+  reply.begin_list("enrichments");
+  if (!pack_id.empty()) {
+    DROVER_TRY(call.store.episodes().for_each_enrichment(txn, pack_id, [&](ByteView flat) -> Result<bool> {
+      DROVER_ASSIGN(const Enrichment said, decode_enrichment(flat));
+      Row body = Row::parse(said.tags_json, nullptr, false);
+      if (body.is_discarded()) body = said.tags_json;
+      return reply.item(Row{{"source", said.source}, {"time_unix_ns", said.time_unix_ns}, {"body", std::move(body)}});
+    }));
+  }
+  reply.end_list();
+  return {};
+}
+
 Row counts_row(const storage::EpisodeStore::Counts& c, uint64_t packs) {
   return Row{
       {"episodes", c.episodes},       {"packs", packs},         {"events", c.events},    {"receipts", c.receipts},
@@ -128,6 +161,7 @@ Result<std::string> episodes_show(const CallContext& call) {
       if (!reply.item(row)) break;
     }
     reply.end_list();
+    DROVER_TRY(write_said(reply, call, txn, *episode));
     return reply.finish();
   });
 }

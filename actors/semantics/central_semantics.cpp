@@ -153,7 +153,7 @@ Status CentralSemantics::replay(const sync::CentralStore& store, const StepMove&
       for (size_t i = 0; i < block.count(); ++i) {
         const RecordView record = block.record(i);
         if (record.seq <= cursor || record.seq > move.last) continue;
-        DROVER_TRY(take_record(record, ignored));
+        DROVER_TRY(take_record(store, move.stream, block, i, ignored));
         cursor = record.seq;
         bytes_since_ += record.payload.size();
       }
@@ -226,14 +226,46 @@ void CentralSemantics::keep(CommitResult result) {
   for (Enrichment& e : result.retroactive) pending_.push_back(std::move(e));
 }
 
-Status CentralSemantics::take_record(const RecordView& record, CentralProgress& progress) {
+// What its robot's own segmenter said of a datapack: the record right before it, if that is one. Nothing: the datapack
+// speaks for itself.
+Result<std::optional<EpisodeSegments>> CentralSemantics::segments_before(const sync::CentralStore& store,
+                                                                         const sync::StreamId& stream,
+                                                                         const Block& block, size_t at,
+                                                                         std::string_view pack_id) const {
+  const auto parsed = [&](const RecordView& before) -> std::optional<EpisodeSegments> {
+    if (before.kind != RecordKind::enrichment) return std::nullopt;
+    const auto record = decode_enrichment(before.payload);
+    if (!record || record->source != robot_segmenter_source || record->pack_id != pack_id) return std::nullopt;
+    auto found = parse_segments(record->tags_json);
+    if (!found || found->segments.empty()) return std::nullopt;
+    return std::move(*found);
+  };
+  if (at > 0) return parsed(block.record(at - 1));
+  const uint64_t seq = block.record(at).seq;
+  if (seq <= 1) return std::nullopt;
+  DROVER_ASSIGN(const auto blocks, store.inbox_env().read([&](const storage::ReadTxn& txn) {
+    return store.inbox().read_in(txn, stream.robot, stream.incarnation, seq - 1, 1);
+  }));
+  for (const Block& earlier : blocks)
+    for (size_t i = 0; i < earlier.count(); ++i)
+      if (earlier.record(i).seq == seq - 1) return parsed(earlier.record(i));
+  return std::nullopt;
+}
+
+Status CentralSemantics::take_record(const sync::CentralStore& store, const sync::StreamId& stream, const Block& block,
+                                     size_t at, CentralProgress& progress) {
+  const RecordView record = block.record(at);
   // Whole milliseconds: what the state file keeps exactly.
   const int64_t time_unix_ns = record.time_unix_ns / 1000000 * 1000000;
   if (record.kind == RecordKind::datapack) {
     const auto pack = decode_datapack(record.payload);
     if (!pack) return {};  // the centre set it aside with the reason
-    keep(pipeline_->commit(analysis_of_datapack(*pack, *vocabulary_), time_unix_ns));
+    DROVER_ASSIGN(const auto found, segments_before(store, stream, block, at, pack->pack_id));
+    keep(pipeline_->commit(
+        found ? analysis_of_segments(*pack, *found, *pipeline_) : analysis_of_datapack(*pack, *vocabulary_),
+        time_unix_ns));
     ++progress.datapacks;
+    if (found) ++progress.segmented;
   }
   if (record.kind == RecordKind::outcome) {
     const auto outcome = decode_outcome(record.payload);
@@ -243,7 +275,11 @@ Status CentralSemantics::take_record(const RecordView& record, CentralProgress& 
       return metrics.is_object() && metrics.contains(name) && metrics[name].is_number() ? metrics[name].get<double>()
                                                                                         : 0;
     };
-    const OutcomeFacts facts{number("success") > 0, number("damage"), number("mpl_units_per_h")};
+    // An outcome that does not say whether it was a success says how often it was wrong, or what came out.
+    const bool told = metrics.is_object() && metrics.contains("success");
+    const bool rated = metrics.is_object() && metrics.contains("error_rate");
+    const bool good = told ? number("success") > 0 : rated ? number("error_rate") < 0.5 : number("mpl_units_per_h") > 0;
+    const OutcomeFacts facts{good, number("damage"), number("mpl_units_per_h")};
     (void)pipeline_->on_outcome(outcome->pack_id, facts, true);  // one that nothing waits for says nothing new
     ++progress.outcomes;
   }
@@ -260,12 +296,12 @@ Status CentralSemantics::take_stream(const sync::CentralStore& store, const sync
     for (size_t i = 0; i < block.count(); ++i) {
       const RecordView record = block.record(i);
       if (record.seq <= cursor) continue;
+      DROVER_TRY(take_record(store, stream, block, i, progress));  // an error leaves it to the next step
       if (moves_.empty() || moves_.back().stream != stream) moves_.push_back({stream, cursor, cursor});
       evidence_counted_ = false;
       moves_.back().last = cursor = record.seq;
       bytes_since_ += record.payload.size();
       costs_.input_bytes += record.payload.size();
-      DROVER_TRY(take_record(record, progress));
       progress.more = true;
     }
   }

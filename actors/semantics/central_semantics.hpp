@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "actors/semantics/datapack_facts.hpp"
+#include "actors/semantics/episode_segments.hpp"
 #include "actors/semantics/knowledge_view.hpp"
 #include "actors/semantics/pipeline.hpp"
 #include "actors/semantics/step_log.hpp"
@@ -48,6 +49,7 @@ struct CentralCosts {
 
 struct CentralProgress {
   uint64_t datapacks = 0;  // learnt from in this call
+  uint64_t segmented = 0;  // of them: from the segments that their robot found, not from the names of skills
   uint64_t outcomes = 0;
   uint64_t records = 0;  // appended
   bool more = false;     // streams hold further records
@@ -93,7 +95,10 @@ class CentralSemantics {
   std::string log_path(uint64_t generation) const;
   Status append_pending(sync::CentralStore& store);
   Status take_stream(const sync::CentralStore& store, const sync::StreamId& stream, CentralProgress& progress);
-  Status take_record(const RecordView& record, CentralProgress& progress);
+  Status take_record(const sync::CentralStore& store, const sync::StreamId& stream, const Block& block, size_t at,
+                     CentralProgress& progress);
+  Result<std::optional<EpisodeSegments>> segments_before(const sync::CentralStore& store, const sync::StreamId& stream,
+                                                         const Block& block, size_t at, std::string_view pack_id) const;
   void keep(CommitResult result);
 
   CentralSemanticsOptions options_;

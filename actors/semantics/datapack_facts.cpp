@@ -90,19 +90,6 @@ void add_action(const Datapack& pack, const SkillStep& step, const Vocabulary& v
   facts.actions.push_back(std::move(a));
 }
 
-// "ur3_pick_place" is pick_place with a robot's name before it.
-Family family_of(std::string_view task, const Vocabulary& vocabulary) {
-  const std::string word = normal_word(task);
-  for (size_t from = 0; from < word.size();) {
-    if (const TermId id = vocabulary.find(TermKind::task, std::string_view(word).substr(from)))
-      return family_from(vocabulary.name(id)).value_or(Family::other);
-    const size_t next = word.find('_', from);
-    if (next == std::string::npos) break;
-    from = next + 1;
-  }
-  return Family::other;
-}
-
 // A robot that its controller stopped and that moves on afterwards was put right: a restart is the correction.
 void mark_restarts(EpisodeFacts& facts) {
   std::optional<uint32_t> stopped;
@@ -125,6 +112,23 @@ double metric(const json& metrics, const char* name) {
 
 }  // namespace
 
+Family task_family(std::string_view task, const Vocabulary& vocabulary) {
+  const std::string word = normal_word(task);
+  for (size_t from = 0; from < word.size();) {
+    if (const TermId id = vocabulary.find(TermKind::task, std::string_view(word).substr(from)))
+      return family_from(vocabulary.name(id)).value_or(Family::other);
+    const size_t next = word.find('_', from);
+    if (next == std::string::npos) break;
+    from = next + 1;
+  }
+  return Family::other;
+}
+
+TermId task_object(const Datapack& pack, const Vocabulary& vocabulary) {
+  const TermId named = object_in(pack.task_name, vocabulary);
+  return named ? named : vocabulary.find(TermKind::object, "unknown_object");
+}
+
 Analysis analysis_of_datapack(const Datapack& pack, const Vocabulary& vocabulary) {
   Analysis out;
   EpisodeFacts& f = out.facts;
@@ -133,12 +137,11 @@ Analysis analysis_of_datapack(const Datapack& pack, const Vocabulary& vocabulary
   f.robot = clean_text(pack.provenance.robot, 128);
   f.source = pack.attribution.source_type == SourceType::real ? Source::real_log : Source::sima2;
   f.has_power = pack.energy.total_Wh > 0;
-  f.family = family_of(pack.task_name, vocabulary);
+  f.family = task_family(pack.task_name, vocabulary);
   // What nobody names is still something: counted as the unknown object until somebody does.
-  TermId task_object = object_in(pack.task_name, vocabulary);
-  if (!task_object) task_object = vocabulary.find(TermKind::object, "unknown_object");
+  const TermId about = task_object(pack, vocabulary);
   const size_t steps = std::min(pack.skill_trace.size(), actions_max);
-  for (size_t i = 0; i < steps; ++i) add_action(pack, pack.skill_trace[i], vocabulary, task_object, f);
+  for (size_t i = 0; i < steps; ++i) add_action(pack, pack.skill_trace[i], vocabulary, about, f);
   mark_restarts(f);
   for (const ActionFact& a : f.actions)
     if (a.object) f.scene.push_back(a.object);

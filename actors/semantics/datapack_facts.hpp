@@ -2,6 +2,8 @@
 // Pure.
 #pragma once
 
+#include <string_view>
+
 #include "actors/semantics/pipeline.hpp"
 #include "messages/datapack.hpp"
 
@@ -13,5 +15,10 @@ namespace drover::semantics {
 // first act after it that worked is a recovery by restart.
 // The outcome (success, damage, MPL) is what the pack states.
 Analysis analysis_of_datapack(const Datapack& pack, const Vocabulary& vocabulary);
+
+// The family that a task's name says, perhaps with a robot's name before it ("ur3_pick_place"); else other.
+Family task_family(std::string_view task, const Vocabulary& vocabulary);
+// What the pack is about: an object that its task names, else unknown_object.
+TermId task_object(const Datapack& pack, const Vocabulary& vocabulary);
 
 }  // namespace drover::semantics

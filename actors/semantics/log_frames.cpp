@@ -9,6 +9,7 @@
 #include "actors/capture/clock.hpp"
 #include "actors/capture/csv.hpp"
 #include "actors/capture/number.hpp"
+#include "actors/semantics/log_alarms.hpp"
 #include "actors/semantics/sense_frame.hpp"
 
 namespace drover::semantics {
@@ -61,11 +62,6 @@ std::optional<Binding> bind_channel(std::string_view name, size_t cell, const ca
   return std::nullopt;
 }
 
-uint16_t alarm_of(std::string_view kind) {
-  if (kind == "protective_stop" || kind == "emergency_stop") return alarm_protective_stop;
-  return kind == "grip_lost" ? alarm_grip_lost : 0;
-}
-
 class LogReader {
  public:
   LogReader(const capture::CapturedEpisode& episode, const Mapping& mapping)
@@ -106,8 +102,8 @@ Status LogReader::bind() {
       break;
     }
     for (const capture::EventRule& rule : mapping_.events)
-      if (rule.column == names[cell] && alarm_of(rule.kind) != 0)
-        alarms_.push_back({cell, alarm_of(rule.kind), rule.when});
+      if (rule.column == names[cell] && alarm_of_event(rule.kind) != 0)
+        alarms_.push_back({cell, alarm_of_event(rule.kind), rule.when});
   }
   bool current = false, voltage = false;
   for (const Binding& b : bindings_) {
@@ -293,8 +289,9 @@ class RecordingFrames final : public capture::RecordingVisitor {
 }  // namespace
 
 Result<Rollout> rollout_from_log(const capture::CapturedEpisode& episode, const capture::Mapping& mapping) {
+  if (mapping.format == capture::LogFormat::mcap) return rollout_from_mcap(episode, mapping);
   if (mapping.format != capture::LogFormat::csv)
-    return fail(Errc::invalid_argument, episode.slice_name, "only CSV logs can be read as frames");
+    return fail(Errc::invalid_argument, episode.slice_name, "is a recording, not a log");
   return LogReader(episode, mapping).run();
 }
 

@@ -13,8 +13,12 @@
 
 namespace drover::semantics {
 
-// Errors: invalid_argument (the episode's slice is no CSV), not_found (no clock column), and those of the CSV reader.
+// Of a log in CSV or MCAP form. Errors: invalid_argument (the episode is a recording), not_found (no clock column), and
+// those of the CSV reader.
 Result<Rollout> rollout_from_log(const capture::CapturedEpisode& episode, const capture::Mapping& mapping);
+// Of MCAP: every topic with joint states of ROS 2, velocities from positions where it has none; forces of wrench
+// topics; the mapping's alarms. No frames where there are no joint states; what is damaged ends there.
+Result<Rollout> rollout_from_mcap(const capture::CapturedEpisode& episode, const capture::Mapping& mapping);
 
 // A recording (actors/capture/RECORDING.md): its joints, senses and sights. A cut recording gives the frames before the
 // cut. Errors: those of read_recording; invalid_argument (more arm joints than a frame has).

@@ -111,6 +111,45 @@ void show_parts(const Json& e) {
   if (!streams.empty()) print_text("\n" + streams.text());
 }
 
+std::string words_of(const Json& body) {
+  std::string out;
+  for (const Json& word : part(body, "words"))
+    if (word.is_string()) out.append(out.empty() ? "" : ", ").append(word.get<std::string>());
+  return out;
+}
+
+// What the robot's own segmenter found, act by act.
+void show_segments(const Json& body) {
+  Table table({">FROM s", ">TO s", "ACT", "OBJECT", "OUTCOME", "REASON", ">OF", ">m/s", ">N", ">mWh", ">SURE"});
+  const Json& objects = part(body, "objects");
+  const auto number = [](const Json& v, int digits, double factor = 1) {
+    return v.is_number() ? human_number(factor * v.get<double>(), digits) : std::string();
+  };
+  for (const Json& v : part(body, "segments")) {
+    const Json& object = part(v, "object");
+    const bool named = object.is_number_unsigned() && object.get<size_t>() < objects.size();
+    table.row({number(part(v, "start_s"), 2), number(part(v, "end_s"), 2), text_of(part(v, "label")),
+               named ? text_of(part(objects[object.get<size_t>()], "name")) : "", text_of(part(v, "outcome")),
+               text_of(part(v, "reason")), text_of(part(v, "retry_of")), number(part(v, "speed_m_per_s_max"), 2),
+               number(part(v, "force_N_max"), 1), number(part(v, "energy_Wh"), 2, 1000),
+               number(part(v, "confidence"), 2)});
+  }
+  if (!table.empty()) print_text("\n" + table.text());
+}
+
+// What was said of the episode's datapack, newest last.
+void show_said(const Json& reply) {
+  for (const Json& said : part(reply, "enrichments")) {
+    const Json& body = part(said, "body");
+    if (text_of(part(body, "format")) == "drover.segments.v1") show_segments(body);
+  }
+  Table table({"TOLD BY", "WORDS"});
+  for (const Json& said : part(reply, "enrichments"))
+    if (const std::string words = words_of(part(said, "body")); !words.empty())
+      table.row({text_of(part(said, "source")), words});
+  if (!table.empty()) print_text("\n" + table.text());
+}
+
 void show_one(const Json& reply) {
   const Json& e = reply["episode"];
   const auto line = [](const char* label, const std::string& value) {
@@ -133,6 +172,7 @@ void show_one(const Json& reply) {
     blobs.row({b["name"], b["media_type"], human_bytes(b["size_bytes"]), human_count(b["chunks"]),
                human_count(b["chunks_held"]), human_bytes(b["missing_bytes"]), b["sha256"]});
   if (!blobs.empty()) print_text("\n" + blobs.text());
+  show_said(reply);
 }
 
 Result<Json> list_request(const ListOptions& o) {
