@@ -1,6 +1,7 @@
 // drover econ market: what sharing rates and prices lead to, and the guarantee of pricing tried on random cases.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -40,6 +41,11 @@ std::string price(const econ::TierRow& tier) {
   return tier.customers == 0 ? "-" : human_number(tier.price_mean_usd_per_h, 3);
 }
 
+// Whole units; what rounding left below zero is zero.
+std::string whole(double value) {
+  return human_count(static_cast<uint64_t>(std::max(value, 0.0)));
+}
+
 void show(const econ::MarketSweep& sweep) {
   std::printf("seed %s, %s customers, w_h %s $/h\n\n", std::to_string(sweep.seed).c_str(),
               human_count(static_cast<uint64_t>(sweep.config.customers)).c_str(),
@@ -49,12 +55,11 @@ void show(const econ::MarketSweep& sweep) {
   size_t open = 0;
   for (const econ::MarketRow& r : sweep.rows) {
     open += r.converged ? 0 : 1;
-    table.row({human_number(r.rate, 2), human_count(static_cast<uint64_t>(r.collected_h)),
-               human_count(static_cast<uint64_t>(r.withheld_h)),
+    table.row({human_number(r.rate, 2), whole(r.collected_h), whole(r.withheld_h),
                fmt::format("{}/{}/{}", r.full.customers, r.partial.customers, r.none.customers), price(r.full),
                price(r.partial), price(r.none), human_number(r.price_mean_usd_per_h, 3),
-               fmt::format("{:+.1f} %", 100 * r.mpl_improvement),
-               human_count(static_cast<uint64_t>(r.customer_surplus_usd)), fmt::format("{:.0f}", r.net_surplus_usd),
+               fmt::format("{:+.1f} %", 100 * r.mpl_improvement), whole(r.customer_surplus_usd),
+               fmt::format("{:.0f}", r.net_surplus_usd),
                r.converged ? fmt::format("{} steps", r.iterations)
                            : fmt::format("NOT FOUND ({} steps, {:.0e})", r.iterations, r.residual)});
   }
