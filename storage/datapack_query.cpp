@@ -9,7 +9,9 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
+#include "messages/check.hpp"
 #include "messages/packet.hpp"
 #include "messages/schema/datapack.capnp.h"
 #include "storage/datapack_store.hpp"
@@ -17,9 +19,10 @@
 namespace drover::storage {
 namespace {
 
-constexpr double load_cost_rows = 30;     // loading a pack costs about as much as examining this many rows
-constexpr double id_walk_cost_rows = 12;  // a step through packs.ids, against one through a list
-constexpr uint64_t days_max = 4096;       // day counts read for one estimate
+constexpr double load_cost_rows = 30;          // loading a pack costs about as much as examining this many rows
+constexpr double id_walk_cost_rows = 12;       // a step through packs.ids, against one through a list
+constexpr size_t copied_bytes_max = 4u << 20;  // of packs that lie in one buffer
+constexpr uint64_t days_max = 4096;            // day counts read for one estimate
 
 constexpr std::array<std::string_view, 6> sort_names{"delta_j", "trust", "mvd", "time", "w_econ", "pack_id"};
 
@@ -153,6 +156,9 @@ class QueryRun {
 
   Place order(const PackRow& row) const { return place_of(list_of(query_.sort_by), row); }
   Result<bool> take(const PackRow& row, QueryAnswer& answer);
+  void settle(QueryAnswer& answer);
+  void forget(QueryAnswer& answer);
+  Status walk(QueryAnswer& answer);
   Result<Walk> walk_ordered(const Plan& plan, double budget, QueryAnswer& answer);
   Result<Walk> walk_ids(double budget, QueryAnswer& answer);
   Status collect(const Plan& plan, QueryAnswer& answer);
@@ -167,6 +173,12 @@ class QueryRun {
   double total_ = 0;
   double share_ = 1;  // of the task's packs that match, if filters were independent
   std::vector<Plan> plans_;
+  std::vector<std::byte> copied_;  // packs of the hits that wait for their bytes
+  struct Part {
+    size_t start = 0;
+    size_t size = 0;
+  };
+  std::vector<Part> waiting_;
 };
 
 Result<double> QueryRun::list_rows(ListKind kind, uint64_t attribute) const {
@@ -345,17 +357,48 @@ Status QueryRun::plan() {
   return {};
 }
 
-// Loads the pack of a row that passed and keeps it if it passes, too.
+// Loads the pack of a row that passed and keeps it if it passes, too. Packs are copied into one buffer, whose parts
+// become those of the hits in settle(): one allocation for thousands of hits.
 Result<bool> QueryRun::take(const PackRow& row, QueryAnswer& answer) {
   DROVER_ASSIGN(const auto flat, txn_.get(store_.data_, detail::data_key(row.id())));
   if (!flat) return fail(Errc::corrupt, "packs.data", "a pack that the index lists is missing");
   ++answer.packs_loaded;
-  return read_flat<schema::Datapack>(*flat, "datapack", [&](schema::Datapack::Reader pack) -> Result<bool> {
+  if (copied_.size() + flat->size() > copied_.capacity()) {
+    if (copied_.size() >= copied_bytes_max) settle(answer);
+    copied_.reserve(std::max({copied_.capacity() * 2, copied_.size() + flat->size(), size_t{256} << 10}));
+  }
+  const size_t start = copied_.size();
+  copied_.insert(copied_.end(), flat->begin(), flat->end());
+  const ByteView copy = ByteView(copied_).subspan(start);
+  const auto kept = read_flat<schema::Datapack>(copy, "datapack", [&](schema::Datapack::Reader pack) -> Result<bool> {
     if (!filter_.exact && !pack_passes(query_, pack)) return false;
     const auto id = pack.getPackId();
-    answer.hits.push_back({std::string(id.cStr(), id.size()), row, Bytes::copy_of(*flat)});
+    answer.hits.push_back({std::string(id.cStr(), id.size()), row, {}});
     return true;
   });
+  if (kept && *kept)
+    waiting_.push_back({start, copy.size()});
+  else
+    copied_.resize(start);
+  return kept;
+}
+
+// Drops every hit.
+void QueryRun::forget(QueryAnswer& answer) {
+  answer.hits.clear();
+  waiting_.clear();
+  copied_.clear();
+}
+
+// Gives the last hits their bytes.
+void QueryRun::settle(QueryAnswer& answer) {
+  if (waiting_.empty()) return;
+  DROVER_CHECK(waiting_.size() <= answer.hits.size(), "more packs were copied than found");
+  const Bytes all = Bytes::adopt(std::exchange(copied_, {}));
+  const size_t first = answer.hits.size() - waiting_.size();
+  for (size_t i = 0; i < waiting_.size(); ++i)
+    answer.hits[first + i].flat = all.slice(waiting_[i].start, waiting_[i].size);
+  waiting_.clear();
 }
 
 Result<QueryRun::Walk> QueryRun::walk_ordered(const Plan& plan, double budget, QueryAnswer& answer) {
@@ -425,7 +468,7 @@ Status QueryRun::collect(const Plan& plan, QueryAnswer& answer) {
   for (;;) {
     std::vector<PackRow> best;
     DROVER_TRY(collect_best(plan, keep, best, answer));
-    answer.hits.clear();
+    forget(answer);
     for (const PackRow& row : best) {
       if (!all && answer.hits.size() == query_.limit) break;
       DROVER_TRY(take(row, answer));
@@ -433,6 +476,7 @@ Status QueryRun::collect(const Plan& plan, QueryAnswer& answer) {
     if (best.size() < keep || answer.hits.size() == query_.limit) break;
     keep *= 8;
   }
+  settle(answer);
   if (!all) return {};
   std::sort(answer.hits.begin(), answer.hits.end(), [&](const PackHit& a, const PackHit& b) {
     return query_.sort_descending ? b.pack_id < a.pack_id : a.pack_id < b.pack_id;
@@ -442,7 +486,14 @@ Status QueryRun::collect(const Plan& plan, QueryAnswer& answer) {
 }
 
 Status QueryRun::run(QueryAnswer& answer) {
+  DROVER_TRY(walk(answer));
+  settle(answer);
+  return {};
+}
+
+Status QueryRun::walk(QueryAnswer& answer) {
   if (plans_.empty()) return {};
+  answer.hits.reserve(std::min<size_t>(query_.limit, 1024));
   const Plan& chosen = plans_.front();
   answer.plan = chosen.text;
   if (!chosen.ordered) return collect(chosen, answer);

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "actors/datapack/portable_artifacts.hpp"
+#include "actors/datapack/skill_adapter.hpp"
 
 namespace drover::datapack {
 namespace {
@@ -82,7 +83,8 @@ void add_condition(const Datapack& pack, Facts& f) {
   f.name(lighting, c.lighting_profile, 0.25);
   f.name(engine, c.engine_type, 0.15);
   f.name(world, c.world_id, 0.15);
-  if (!c.tags_json.empty()) f.name(tags, c.tags_json, 0.25);
+  for (const std::string& tag : world_tags(pack))
+    f.slot(tags, text_hash(tag), (text_hash(tag) >> 32 & 1) != 0 ? 0.35 : -0.35);
   for (const std::string& tag : std::set<std::string>(pack.semantic_tags.begin(), pack.semantic_tags.end()))
     f.slot(events, text_hash(tag), (text_hash(tag) >> 32 & 1) != 0 ? 0.35 : -0.35);
 }

@@ -18,7 +18,10 @@ namespace {
 using storage::Neighbour;
 using storage::RowId;
 
-constexpr size_t cell_full = 512;
+constexpr size_t cell_full = 64;
+constexpr size_t dense_count = 4;     // as many near ones make a dense place
+constexpr size_t cell_settled = 8;    // members from which a cell knows how wide it is
+constexpr double stray_factor = 1.8;  // so much farther than its mean member: a cell of its own
 constexpr size_t lanes = ByteVectors::lanes;
 
 // Dot products of the 16 vectors of a block (bytes + 128) with a query. All three give the same whole numbers.
@@ -99,10 +102,6 @@ class Best {
   std::vector<Neighbour> kept_;
 };
 
-double square(double value) {
-  return value * value;
-}
-
 }  // namespace
 
 ByteVectors::Query::Query(std::span<const int8_t> vector)
@@ -156,26 +155,19 @@ NoveltyIndex::Probe NoveltyIndex::probe(std::span<const int8_t> vector) const {
   return probe;
 }
 
-// The least distance that a member of the cell can have, a little less for rounding.
-double NoveltyIndex::least_distance(const Cell& cell, uint32_t pivot2) const {
+// The square of the least distance that a member of the cell can have, a little less for rounding.
+double NoveltyIndex::least_distance2(size_t cell, uint32_t pivot2) const {
+  const Bounds& bounds = bounds_[cell];
   const double pivot = std::sqrt(static_cast<double>(pivot2));
-  return std::max({0.0, pivot - cell.radius_max - 1e-6, cell.radius_min - pivot - 1e-6});
+  const double least = std::max({0.0, pivot - bounds.radius_max - 1e-6, bounds.radius_min - pivot - 1e-6});
+  return least * least;
 }
 
 std::vector<Neighbour> NoveltyIndex::nearest(const Probe& probe, const RowId& before, uint32_t k) const {
   Best best(k);
-  std::vector<std::pair<double, uint32_t>> order;  // least squared distance, cell
-  order.reserve(cells_.size());
-  for (uint32_t i = 0; i < cells_.size(); ++i)
-    order.emplace_back(square(least_distance(cells_[i], probe.pivots[i])), i);
-  const auto later = [](const auto& a, const auto& b) { return b < a; };
-  std::make_heap(order.begin(), order.end(), later);
+  if (cells_.empty()) return {};
   std::vector<uint32_t> distances;
-  while (!order.empty()) {
-    std::pop_heap(order.begin(), order.end(), later);
-    const auto [least2, index] = order.back();
-    order.pop_back();
-    if (least2 > static_cast<double>(best.worst())) break;
+  const auto look_into = [&](size_t index) {
     const Cell& cell = cells_[index];
     cell.vectors.distances(probe.query, distances);
     examined_ += distances.size();
@@ -184,6 +176,19 @@ std::vector<Neighbour> NoveltyIndex::nearest(const Probe& probe, const RowId& be
       const Member& member = members_[cell.slots[i]];
       if (member.id < before) best.offer({distances[i], member.id, member.delta_j});
     }
+  };
+  const auto first =
+      static_cast<size_t>(std::min_element(probe.pivots.begin(), probe.pivots.end()) - probe.pivots.begin());
+  look_into(first);                                // after it most cells are out of the question
+  std::vector<std::pair<double, uint32_t>> order;  // least squared distance, cell
+  for (size_t i = 0; i < cells_.size(); ++i) {
+    const double least2 = least_distance2(i, probe.pivots[i]);
+    if (i != first && least2 <= static_cast<double>(best.worst())) order.emplace_back(least2, static_cast<uint32_t>(i));
+  }
+  std::sort(order.begin(), order.end());
+  for (const auto& [least2, index] : order) {
+    if (least2 > static_cast<double>(best.worst())) break;
+    look_into(index);
   }
   return best.take();
 }
@@ -193,14 +198,15 @@ std::vector<NoveltyIndex::Later> NoveltyIndex::later(const Probe& probe, const R
   if (!(after < newest_)) return found;
   std::vector<uint32_t> distances;
   for (size_t c = 0; c < cells_.size(); ++c) {
-    Cell& cell = cells_[c];
-    if (square(least_distance(cell, probe.pivots[c])) > static_cast<double>(cell.reach2_max)) continue;
+    Bounds& bounds = bounds_[c];
+    if (least_distance2(c, probe.pivots[c]) > static_cast<double>(bounds.reach2_max)) continue;
+    const Cell& cell = cells_[c];
     cell.vectors.distances(probe.query, distances);
     examined_ += distances.size();
-    cell.reach2_max = 0;
+    bounds.reach2_max = 0;
     for (size_t i = 0; i < distances.size(); ++i) {
       const Member& member = members_[cell.slots[i]];
-      cell.reach2_max = std::max(cell.reach2_max, member.reach2);
+      bounds.reach2_max = std::max(bounds.reach2_max, member.reach2);
       if (after < member.id && distances[i] <= member.reach2) found.push_back({cell.slots[i], distances[i]});
     }
   }
@@ -213,11 +219,20 @@ void NoveltyIndex::set_reach(uint32_t slot, uint32_t reach2) {
   member.reach2 = reach2;
 }
 
-void NoveltyIndex::insert(Cell& cell, std::span<const int8_t> vector, uint32_t slot, uint32_t pivot2) {
+void NoveltyIndex::new_cell(std::span<const int8_t> pivot) {
+  pivots_.push(pivot);
+  cells_.emplace_back(dim_).full_at = cell_full;
+  bounds_.emplace_back();
+}
+
+void NoveltyIndex::insert(size_t index, std::span<const int8_t> vector, uint32_t slot, uint32_t pivot2) {
+  Cell& cell = cells_[index];
+  Bounds& bounds = bounds_[index];
   const double radius = std::sqrt(static_cast<double>(pivot2));
-  cell.radius_min = cell.slots.empty() ? radius : std::min(cell.radius_min, radius);
-  cell.radius_max = std::max(cell.radius_max, radius);
-  cell.reach2_max = std::max(cell.reach2_max, members_[slot].reach2);
+  bounds.radius_min = cell.slots.empty() ? radius : std::min(bounds.radius_min, radius);
+  bounds.radius_max = std::max(bounds.radius_max, radius);
+  bounds.reach2_max = std::max(bounds.reach2_max, members_[slot].reach2);
+  cell.radius_sum += radius;
   cell.vectors.push(vector);
   cell.slots.push_back(slot);
 }
@@ -228,49 +243,88 @@ void NoveltyIndex::add(const Probe& probe, std::span<const int8_t> vector, const
   const auto slot = static_cast<uint32_t>(members_.size());
   members_.push_back(member);
   newest_ = std::max(newest_, member.id);
-  if (cells_.empty()) {
-    pivots_.push(vector);
-    cells_.emplace_back(dim_).full_at = cell_full;
-    insert(cells_.front(), vector, slot, 0);
-    return;
-  }
   const auto nearest = std::min_element(probe.pivots.begin(), probe.pivots.end());
   const auto index = static_cast<size_t>(nearest - probe.pivots.begin());
-  insert(cells_[index], vector, slot, *nearest);
+  bool stray = cells_.empty();
+  if (!stray) {
+    const Cell& cell = cells_[index];
+    const double mean = cell.radius_sum / static_cast<double>(cell.slots.size());
+    stray = cell.slots.size() >= cell_settled && std::sqrt(static_cast<double>(*nearest)) > stray_factor * mean &&
+            *nearest > 0;
+  }
+  if (stray) {
+    new_cell(vector);
+    insert(cells_.size() - 1, vector, slot, 0);
+    return;
+  }
+  insert(index, vector, slot, *nearest);
   if (cells_[index].slots.size() >= cells_[index].full_at) split(index);
 }
 
-// Two members that are far apart become pivots; each other member goes to the nearer.
+// The member in the densest place of a cell: whose dense_count-th nearest is nearest.
+NoveltyIndex::Dense NoveltyIndex::densest(const Cell& cell) {
+  Dense best;
+  std::vector<uint32_t> distances, sorted;
+  for (size_t i = 0; i < std::min(cell.slots.size(), cell_full); ++i) {
+    cell.vectors.distances(ByteVectors::Query(cell.vectors.get(i)), distances);
+    sorted = distances;
+    std::nth_element(sorted.begin(), sorted.begin() + dense_count, sorted.end());
+    if (sorted[dense_count] < best.reach2) best = {i, sorted[dense_count], distances};
+  }
+  return best;
+}
+
+// A full cell that holds something dense gives it a cell of its own: there the next ones like it will go. Else it is
+// parted between two members that are far apart.
 void NoveltyIndex::split(size_t index) {
-  const Cell old = std::move(cells_[index]);
+  const Cell& full = cells_[index];
+  const double mean = full.radius_sum / static_cast<double>(full.slots.size());
+  const Dense dense = densest(full);
+  const double within = 2 * std::sqrt(static_cast<double>(dense.reach2));
+  if (within < mean) {
+    std::vector<bool> leaves;
+    for (const uint32_t d : dense.distances) leaves.push_back(std::sqrt(static_cast<double>(d)) <= within);
+    return part(index, leaves, dense.member, std::nullopt);
+  }
   std::vector<uint32_t> to_first, to_second;
   const auto farthest_from = [&](size_t member, std::vector<uint32_t>& distances) {
-    old.vectors.distances(ByteVectors::Query(old.vectors.get(member)), distances);
+    full.vectors.distances(ByteVectors::Query(full.vectors.get(member)), distances);
     return static_cast<size_t>(std::max_element(distances.begin(), distances.end()) - distances.begin());
   };
   const size_t first = farthest_from(0, to_first);
   const size_t second = farthest_from(first, to_first);
   if (to_first[second] == 0) {  // all members are equal: nothing to part
-    cells_[index] = old;
     cells_[index].full_at *= 2;
     return;
   }
   (void)farthest_from(second, to_second);
-  pivots_.set(index, old.vectors.get(first));
-  pivots_.push(old.vectors.get(second));
-  Cell near_first(dim_), near_second(dim_);
-  near_first.full_at = near_second.full_at = cell_full;
-  for (size_t i = 0; i < old.slots.size(); ++i) {
-    const bool first_nearer = to_first[i] <= to_second[i];
-    insert(first_nearer ? near_first : near_second, old.vectors.get(i), old.slots[i],
-           first_nearer ? to_first[i] : to_second[i]);
-  }
-  cells_[index] = std::move(near_first);
-  cells_.push_back(std::move(near_second));
+  std::vector<bool> leaves;
+  for (size_t i = 0; i < to_first.size(); ++i) leaves.push_back(to_second[i] < to_first[i]);
+  part(index, leaves, second, first);
+}
+
+// Those that leave get a cell around member `pivot`; `stays`, if any, becomes the pivot of those that do not.
+void NoveltyIndex::part(size_t index, const std::vector<bool>& leaves, size_t pivot, std::optional<size_t> stays) {
+  const Cell old = std::exchange(cells_[index], Cell(dim_));
+  cells_[index].full_at = cell_full;
+  bounds_[index] = {};
+  if (stays) pivots_.set(index, old.vectors.get(*stays));
+  const std::vector<int8_t> kept = pivots_.get(index);
+  const std::vector<int8_t> fresh = old.vectors.get(pivot);
+  new_cell(fresh);
+  std::vector<uint32_t> to_kept, to_fresh;
+  old.vectors.distances(ByteVectors::Query(kept), to_kept);
+  old.vectors.distances(ByteVectors::Query(fresh), to_fresh);
+  for (size_t i = 0; i < old.slots.size(); ++i)
+    insert(leaves[i] ? cells_.size() - 1 : index, old.vectors.get(i), old.slots[i],
+           leaves[i] ? to_fresh[i] : to_kept[i]);
+  for (const size_t cell : {index, cells_.size() - 1})
+    cells_[cell].full_at = std::max(cell_full, cells_[cell].slots.size() + 1);
 }
 
 size_t NoveltyIndex::memory_bytes() const noexcept {
-  size_t bytes = pivots_.memory_bytes() + members_.capacity() * sizeof(Member) + cells_.capacity() * sizeof(Cell);
+  size_t bytes = pivots_.memory_bytes() + members_.capacity() * sizeof(Member) + cells_.capacity() * sizeof(Cell) +
+                 bounds_.capacity() * sizeof(Bounds);
   for (const Cell& cell : cells_) bytes += cell.vectors.memory_bytes() + cell.slots.capacity() * sizeof(uint32_t);
   return bytes;
 }

@@ -3,13 +3,14 @@
 //
 // Vectors lie in cells around pivots. A search visits cells in order of the least distance that the triangle inequality
 // leaves them, and stops when no cell can hold anything nearer: the answer is that of a look at every vector, whatever
-// order they came in. A full cell is split between two members that are far apart. Distances are squared and whole.
-// Cost: data with structure (robots repeat themselves) needs a few cells; data without any needs a scan, which runs at
-// the speed of memory. Memory: about dim + 40 bytes a vector.
+// order they came in. A full cell is split between two members that are far apart; a vector that is far from every
+// pivot becomes one. Distances are squared and whole. Cost: data with structure (robots repeat themselves) needs a few
+// cells; data without any needs a scan, which runs at the speed of memory. Memory: about dim + 80 bytes a vector.
 // Threads: one at a time.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -93,18 +94,31 @@ class NoveltyIndex {
     explicit Cell(size_t dim) : vectors(dim) {}
     ByteVectors vectors;
     std::vector<uint32_t> slots;
+    double radius_sum = 0;  // of its members' distances to the pivot
+    size_t full_at = 0;
+  };
+  // What a search asks of every cell, apart so that it stays small.
+  struct Bounds {
     double radius_min = 0;  // of its members' distances to the pivot
     double radius_max = 0;
     uint32_t reach2_max = 0;  // no member's reach is larger
-    size_t full_at = 0;
   };
-  double least_distance(const Cell& cell, uint32_t pivot2) const;
-  void insert(Cell& cell, std::span<const int8_t> vector, uint32_t slot, uint32_t pivot2);
+  double least_distance2(size_t cell, uint32_t pivot2) const;
+  void new_cell(std::span<const int8_t> pivot);
+  void insert(size_t cell, std::span<const int8_t> vector, uint32_t slot, uint32_t pivot2);
+  struct Dense {
+    size_t member = 0;
+    uint32_t reach2 = UINT32_MAX;     // of its dense_count-th nearest
+    std::vector<uint32_t> distances;  // of all members to it
+  };
+  static Dense densest(const Cell& cell);
   void split(size_t index);
+  void part(size_t index, const std::vector<bool>& leaves, size_t pivot, std::optional<size_t> stays);
 
   size_t dim_;
   ByteVectors pivots_;
   std::vector<Cell> cells_;
+  std::vector<Bounds> bounds_;  // of the cells
   std::vector<Member> members_;
   storage::RowId newest_;
   mutable uint64_t examined_ = 0;

@@ -65,6 +65,17 @@ bool failed(const std::string& outcome) {
   return outcome == "failure" || outcome == "failed";
 }
 
+std::vector<std::string> world_tags(const Datapack& pack) {
+  std::set<std::string> tags;
+  if (pack.condition.tags_json.empty()) return {};
+  const auto json = nlohmann::json::parse(pack.condition.tags_json, nullptr, false);
+  if (!json.is_object()) return {};
+  for (const auto& [key, value] : json.items())
+    if (key != "template" && key != "complete")
+      tags.insert(key + ":" + (value.is_string() ? value.get<std::string>() : value.dump()));
+  return {tags.begin(), tags.end()};
+}
+
 std::vector<std::string> condition_tags(const Datapack& pack) {
   const Condition& c = pack.condition;
   std::set<std::string> tags{"engine:" + c.engine_type, "lighting:" + c.lighting_profile,
@@ -74,12 +85,7 @@ std::vector<std::string> condition_tags(const Datapack& pack) {
   for (const double v : c.vase_offset_m) offset2 += v * v;
   tags.insert(offset2 < 0.03 * 0.03 ? "offset:near" : "offset:far");
   if (!c.world_id.empty()) tags.insert("world:" + c.world_id);
-  if (!c.tags_json.empty()) {
-    const auto json = nlohmann::json::parse(c.tags_json, nullptr, false);
-    if (json.is_object())
-      for (const auto& [key, value] : json.items())
-        tags.insert(key + ":" + (value.is_string() ? value.get<std::string>() : value.dump()));
-  }
+  for (std::string& tag : world_tags(pack)) tags.insert(std::move(tag));
   return {tags.begin(), tags.end()};
 }
 

@@ -39,8 +39,11 @@ struct SkillSample {
 SkillSample skill_sample(const Datapack& pack);
 
 // "engine:mujoco", "lighting:normal", "friction:low" (< 2 N, < 6 N medium, else high), "occlusion:low" (< 1/3, < 2/3),
-// "offset:near" (vase within 3 cm of its place, else far), "world:<id>", "<key>:<value>" of condition tags. Ascending.
+// "offset:near" (vase within 3 cm of its place, else far), "world:<id>", and world_tags. Ascending.
 std::vector<std::string> condition_tags(const Datapack& pack);
+// The condition tags of the pack alone, "<key>:<value>", ascending; without those that tell how the episode ended
+// (`template`, `complete`), which are no condition.
+std::vector<std::string> world_tags(const Datapack& pack);
 // The condition as a vector in which near means alike: for near-equal conditions.
 std::vector<int8_t> condition_vector(const Datapack& pack);
 bool succeeded(const std::string& outcome);  // success or recovered

@@ -197,6 +197,7 @@ TEST_CASE("datapack/novelty: features tell conditions, skills and outcomes of st
   REQUIRE(before.size() == facts_dim);
   p.attribution.delta_J += 5;
   p.pack_id += "x";
+  p.condition.tags_json = p.condition.tags_json.empty() ? R"({"template":"failure"})" : p.condition.tags_json;
   CHECK(facts() == before);
   p.condition.vase_offset_m.at(0) += 0.05;
   const auto moved = facts();
@@ -246,7 +247,6 @@ TEST_CASE("datapack/novelty_keeper: rows are those of the definition, whatever o
     REQUIRE(first.at(id).places == expected.places);
     REQUIRE(first.at(id).novelty == score.novelty);
     REQUIRE(first.at(id).causal_gain == score.causal_gain);
-    if (id.hash % 8 != 0) continue;  // a look at all pairs is slow enough
   }
 }
 

@@ -183,9 +183,13 @@ TEST_CASE("datapack/skill_adapter: conditions in words") {
   p.condition.drawer_friction = 7;
   p.condition.occlusion_level = 0.5;
   p.condition.vase_offset_m = {0.05, 0, 0};
-  p.condition.tags_json = R"({"floor":"wet","n":3})";
+  p.condition.tags_json = R"({"floor":"wet","n":3,"template":"failure","complete":"false"})";
   const auto tags = condition_tags(p);
   CHECK(std::is_sorted(tags.begin(), tags.end()));
   for (const char* tag : {"friction:high", "occlusion:medium", "offset:far", "floor:wet", "n:3", "engine:real"})
     CHECK(std::find(tags.begin(), tags.end(), tag) != tags.end());
+  for (const std::string& tag : tags) {  // how it ended is no condition
+    CHECK(!tag.starts_with("template:"));
+    CHECK(!tag.starts_with("complete:"));
+  }
 }
