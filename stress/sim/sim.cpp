@@ -60,7 +60,8 @@ StoryPlan plan_of(const Options& o, uint64_t seed) {
   plan.ping_period_ms = 600'000;
   plan.blob_idle_ms = 600'000;
   plan.drain_ms_max = 3'600'000;
-  plan.audits = 6;
+  plan.audits = 3;
+  plan.returns_audited = 3;
   plan.twin = false;
   return plan;
 }

@@ -18,7 +18,6 @@ constexpr std::array<std::string_view, probes> names{
     "links",          "resent blocks",   "blocks not taken", "robot restarts", "centre restarts", "kills in the middle",
     "waits for room", "evictions",       "re-images",        "shared chunks",  "power losses",    "unsynced writes",
     "full disk",      "refused records", "deaths by poison", "knowledge"};
-constexpr int64_t slice_ms = 500;  // how long a node without power may seem to go on
 
 std::string robot_name(uint32_t index) {
   return "robot-" + std::to_string(index + 1);
@@ -55,6 +54,7 @@ class Story {
         quota_bound_(plan.quotas && runtime::Rng::stream(plan.seed, "quotas").chance(0.3)) {
     auto rng = runtime::Rng::stream(plan.seed, "records");
     work_.slice_bytes = plan.slice_bytes;
+    work_.salt = plan.seed;
     work_.newer_records = plan.odd && rng.chance(0.3);
     work_.poison = plan.odd && rng.chance(0.2);
     power_.resize(plan.faults.robots + 1);
@@ -160,7 +160,7 @@ class Story {
           bounds();
           break;
         case Moment::publish:
-          publish_waiting_ = true;
+          ++publish_waiting_;
           break;
       }
       tend();
@@ -173,15 +173,15 @@ class Story {
     while (ok() && fleet_.now_ms() < at_ms) {
       int64_t until_ms = at_ms;
       for (size_t node = 0; node < power_.size(); ++node) {
-        if (power_[node].operations >= 0) until_ms = std::min(until_ms, fleet_.now_ms() + slice_ms);
         if (fleet_.down(static_cast<int>(node))) until_ms = std::min(until_ms, power_[node].back_at_ms);
       }
-      fleet_.run_for(std::max<int64_t>(until_ms - fleet_.now_ms(), 1));
+      fleet_.run_until([this] { return power_went_; }, std::max<int64_t>(until_ms - fleet_.now_ms(), 1));
       tend();
     }
   }
 
   void tend() {
+    power_went_ = false;
     fleet_.tend();
     for (size_t i = 0; i < power_.size() && ok(); ++i) {
       const int node = static_cast<int>(i);
@@ -193,7 +193,7 @@ class Story {
       }
       if (fleet_.down(node) && fleet_.now_ms() >= power_[i].back_at_ms) come_back(node);
     }
-    if (publish_waiting_ && ok() && !fleet_.down(0)) publish();
+    if (publish_waiting_ > 0 && ok() && !fleet_.down(0)) publish();
   }
 
   // What the disk kept is looked at before anything runs on it.
@@ -202,7 +202,7 @@ class Story {
     const Status opened = fleet_.open_store(node);
     if (!opened) return failed("after a power loss: " + opened.error().message());
     if (node > 0) resume(static_cast<uint32_t>(node) - 1);
-    if (!fleet_.off(0) && !fleet_.down(0)) look(false, "after a power loss of node " + std::to_string(node));
+    if (!fleet_.off(0) && !fleet_.down(0)) look_at_return("after a power loss of node " + std::to_string(node));
     fleet_.start_up(node);
     calm_ = false;
   }
@@ -228,10 +228,10 @@ class Story {
   }
 
   void publish() {
-    publish_waiting_ = false;
     const Status published = fleet_.publish(fleet_.published() + 1);
-    if (published) ++probe(Probe::knowledge);
-    if (!published) publish_waiting_ = true;  // no power, no room: later
+    if (!published) return;  // no power, no room: later
+    ++probe(Probe::knowledge);
+    --publish_waiting_;
   }
 
   // Episodes whose turn has come; a full store makes them wait.
@@ -270,6 +270,7 @@ class Story {
     }
     if (power.operations < 0) return {};
     if (power.operations-- > 0) return {};
+    power_went_ = true;
     return {Verdict::power_off, 0};
   }
 
@@ -306,7 +307,7 @@ class Story {
         fleet_.step(static_cast<uint64_t>(f.value));
         ++probe(Probe::kills_in_the_middle);
         fleet_.restart_centre(static_cast<int>(f.value % 4), 150);  // time for robots to write down what they heard
-        return look(false, "after the centre was killed in the middle");
+        return look_at_return("after the centre was killed in the middle");
       case FaultKind::kill_robot:
         ++probe(Probe::robot_restarts);
         return fleet_.restart_robot(robot, static_cast<int>(f.value));
@@ -365,7 +366,7 @@ class Story {
       for (uint32_t i = 0; i < lanes_.size(); ++i) work_off(i);
       const bool all_captured =
           std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.waiting == 0; });
-      done = fleet_.run_until([&] { return fleet_.drained(); }, 5'000) && all_captured && !publish_waiting_;
+      done = fleet_.run_until([&] { return fleet_.drained(); }, 5'000) && all_captured && publish_waiting_ == 0;
       if (!all_captured) fleet_.run_for(100);
     }
     result_.drain_ms = fleet_.now_ms() - began_ms;
@@ -400,6 +401,10 @@ class Story {
     result_.records = audit->centre.records;
     for (const auto& stream : audit->streams) probe(Probe::evictions) += stream.chunks_evicted;
     count_streams(*audit);
+  }
+
+  void look_at_return(const std::string& when) {
+    if (looks_at_return_++ < plan_.returns_audited) look(false, when);
   }
 
   // What waits or is on its way keeps its bounds, and knowledge only grows.
@@ -481,7 +486,9 @@ class Story {
   std::vector<Power> power_;
   bool calm_ = false;  // an operator's hand is at work: no fault of its own strikes now
   bool full_disks_ = false;
-  bool publish_waiting_ = false;
+  uint32_t looks_at_return_ = 0;
+  bool power_went_ = false;       // of some node, since the last look
+  uint64_t publish_waiting_ = 0;  // versions whose time has come
   size_t seen_lines_ = 0;
   StoryResult result_;
 };

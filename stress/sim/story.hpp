@@ -27,7 +27,8 @@ struct StoryPlan {
   uint32_t slice_bytes = 3'000;
   uint32_t ping_period_ms = 2'000;
   uint64_t blob_idle_ms = 1'000;
-  uint32_t audits = 8;  // looks while faults strike
+  uint32_t audits = 8;                 // looks while faults strike
+  uint32_t returns_audited = 100'000;  // looks when a node comes back, at most: each reads every store
   int64_t drain_ms_max = 600'000;
   bool twin = true;
   bool quotas = true;  // half of the robots get a disk that is too small for all their slices

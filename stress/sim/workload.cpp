@@ -54,10 +54,10 @@ Datapack pack_of(const Episode& episode, runtime::Rng& rng) {
 namespace {
 
 bool of_newer_kind(const std::string& robot, uint64_t number, const Work& work) {
-  return work.newer_records && runtime::Rng::stream(number, robot + " newer").chance(0.1);
+  return work.newer_records && runtime::Rng::stream(number + (work.salt << 20), robot + " newer").chance(0.1);
 }
 bool poisoned(const std::string& robot, uint64_t number, const Work& work) {
-  return work.poison && runtime::Rng::stream(number, robot + " poison").chance(0.04);
+  return work.poison && runtime::Rng::stream(number + (work.salt << 20), robot + " poison").chance(0.04);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ struct Work {
   size_t slice_bytes = 3'000;
   bool newer_records = false;  // some records are of a kind that only a newer coordinator would know
   bool poison = false;         // a few records kill who applies them
+  uint64_t salt = 0;           // decides which
 };
 
 // Episode `number` of a robot with its datapack and a raw slice, and some events. The same arguments give the same
