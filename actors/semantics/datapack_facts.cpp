@@ -129,6 +129,14 @@ TermId task_object(const Datapack& pack, const Vocabulary& vocabulary) {
   return named ? named : vocabulary.find(TermKind::object, "unknown_object");
 }
 
+void assume_task_object(const Datapack& pack, const Vocabulary& vocabulary, EpisodeFacts& facts) {
+  if (!facts.scene.empty()) return;
+  const TermId object = task_object(pack, vocabulary);
+  for (ActionFact& a : facts.actions)
+    if (a.label != Label::idle) a.object = object;
+  facts.scene = facts.objects = {object};
+}
+
 Analysis analysis_of_datapack(const Datapack& pack, const Vocabulary& vocabulary) {
   Analysis out;
   EpisodeFacts& f = out.facts;

@@ -20,5 +20,7 @@ Analysis analysis_of_datapack(const Datapack& pack, const Vocabulary& vocabulary
 Family task_family(std::string_view task, const Vocabulary& vocabulary);
 // What the pack is about: an object that its task names, else unknown_object.
 TermId task_object(const Datapack& pack, const Vocabulary& vocabulary);
+// Where nothing of the scene was seen, what was done was done to what the task is about.
+void assume_task_object(const Datapack& pack, const Vocabulary& vocabulary, EpisodeFacts& facts);
 
 }  // namespace drover::semantics

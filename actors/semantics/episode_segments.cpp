@@ -245,13 +245,7 @@ Analysis analysis_of_segments(const Datapack& pack, const EpisodeSegments& found
   for (size_t i = 0; i < out.facts.actions.size() && i < found.near_m.size(); ++i)
     for (size_t k = 0; k < objects_max; ++k)
       if (k != found.segments[i].object) out.facts.actions[i].near_m[k] = found.near_m[i][k];
-  // Where nothing of the scene was seen, what was done was done to what the task is about.
-  if (episode.objects.empty()) {
-    const TermId object = task_object(pack, vocabulary);
-    for (ActionFact& a : out.facts.actions)
-      if (a.label != Label::idle) a.object = object;
-    out.facts.scene = out.facts.objects = {object};
-  }
+  assume_task_object(pack, vocabulary, out.facts);
   out.facts.pack_id = told.facts.pack_id;
   out.facts.source = told.facts.source;
   out.outcome = told.outcome;

@@ -72,8 +72,9 @@ Result<capture::Annotation> RobotSegmenter::annotate(const capture::CapturedEpis
   found.found = found.segments.size();
   if (found.segments.size() > segments_max) found.segments.resize(segments_max);
   const auto primitives = extract_primitives(rollout, found.segments, rules_->primitive);
-  const EpisodeFacts facts = gather_facts(rollout, found.segments, primitives, rules_->vocabulary);
+  EpisodeFacts facts = gather_facts(rollout, found.segments, primitives, rules_->vocabulary);
   found.near_m = near_of(facts);
+  assume_task_object(pack, rules_->vocabulary, facts);
   TagSet tags;
   // Its own detector has no record of being wrong: full trust. The centre compares with what came of the episodes.
   tags.ood = reference_.detect(facts, rollout.embedding, 1.0);

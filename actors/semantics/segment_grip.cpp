@@ -10,12 +10,14 @@ namespace {
 
 constexpr double jitter_m = 0.0015;     // of a width that rests
 constexpr double rate_m_per_s = 0.012;  // fingers slower than this have come to rest
+constexpr double rest_m_per_s = 0.003;  // so slow that nothing closes
 constexpr double settle_s = 0.2;        // until then fingers that closed may still meet something
 constexpr double eased_share = 0.93;
 constexpr double rest_share = 0.1;
 constexpr double pressing_share = 0.15;    // a force that still grows by more per frame: the fingers still close
 constexpr double letting_go_share = 0.85;  // fingers that press less than this, and less and less, open
 constexpr double falling_share = 0.01;     // of the force, per frame
+constexpr double lost_share = 0.4;         // from one frame to the next
 constexpr uint64_t falling_frames = 3;
 constexpr double grip_N_min = 1.5;
 constexpr double width_m_min = 0.003;  // closed further than this they hold nothing
@@ -61,8 +63,12 @@ std::optional<uint64_t> GripWatch::eased_since(const SegmentTrack& track, const 
   if (plateau_m_ - now.width_m > jitter_m) return std::nullopt;  // something slips out
   uint64_t k = track.ready() - 1;
   const uint64_t newest = k, floor = std::max(track.oldest(), closed_since_);
-  while (k > floor && track.at(k - 1).grip_N > track.at(k).grip_N + falling_share * hold_N_) --k;
-  // Noise falls too, and what is lost is gone at once: it went on falling after it was less already.
+  for (; k > floor; --k) {
+    const double fallen_N = track.at(k - 1).grip_N - track.at(k).grip_N;
+    if (fallen_N > lost_share * hold_N_) return std::nullopt;  // gone at once: it was lost
+    if (fallen_N <= falling_share * hold_N_) break;
+  }
+  // Noise falls too: it went on falling after it was less already.
   if (newest - k < falling_frames || track.at(newest - 1).grip_N > letting_go_share * hold_N_) return std::nullopt;
   return k;
 }
@@ -86,6 +92,11 @@ void GripWatch::begin_phase(const Moment& now, Phase phase, uint64_t onset) {
     holds_ = false;
   }
   plateau_m_ = now.width_m;
+}
+
+// A hand that shook at first, and rests at another width now, is open as it rests.
+bool GripWatch::rests_open(const Moment& now) const {
+  return phase_ == Phase::open && std::abs(now.width_rate) < rest_m_per_s;
 }
 
 // Since when the fingers have had the width, and press as they do now.
@@ -157,7 +168,7 @@ void GripWatch::update(const SegmentTrack& track, const Moment& now) {
       if (change_m < -config_.gripper_change_m && phase_ == Phase::open &&
           (now.width_m < config_.gripper_open_m || change_m < -3 * config_.gripper_change_m))
         return change(track, now, Phase::closing);
-      if (std::abs(change_m) < jitter_m || lost_) plateau_m_ += (lost_ ? 1.0 : 0.2) * change_m;
+      if (std::abs(change_m) < jitter_m || lost_ || rests_open(now)) plateau_m_ += (lost_ ? 1.0 : 0.2) * change_m;
       break;
     case Phase::closing:
       if (change_m > config_.gripper_change_m) return change(track, now, Phase::opening);

@@ -36,6 +36,7 @@ class GripWatch {
   void begin_phase(const Moment& now, Phase phase, uint64_t onset);
   std::optional<uint64_t> eased_since(const SegmentTrack& track, const Moment& now) const;
   void come_to_rest(const SegmentTrack& track, const Moment& now);
+  bool rests_open(const Moment& now) const;
   bool eases(const SegmentTrack& track, const Moment& now) const;
   void while_closed(const SegmentTrack& track, const Moment& now);
 
