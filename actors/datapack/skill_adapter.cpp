@@ -267,20 +267,22 @@ std::vector<ContrastivePair> contrastive_pairs(std::span<const SkillSample> samp
 
 namespace {
 
-// Share of negative packs among the nearest by condition, itself included.
+// Share of negative packs among the nearest by condition, itself included; all that are as near as the last of them.
 double difficulty_of(const SkillSample& s, const std::vector<const SkillSample*>& all) {
-  std::vector<std::pair<double, const SkillSample*>> near;
-  near.reserve(all.size());
-  for (const SkillSample* other : all) near.emplace_back(&s == other ? -1 : place_distance(s, *other), other);
-  const size_t count = std::min(neighbourhood, near.size());
-  const auto ahead = [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first < b.first : a.second->pack_id < b.second->pack_id;
-  };
-  std::partial_sort(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(count), near.end(), ahead);
-  uint64_t negative = 0;
-  for (size_t i = 0; i < count; ++i)
-    if (near[i].second->bucket == Bucket::negative) ++negative;
-  return ratio(negative, count);
+  std::vector<double> distances;
+  distances.reserve(all.size());
+  for (const SkillSample* other : all) distances.push_back(place_distance(s, *other));
+  std::vector<double> sorted_distances = distances;
+  const size_t last = std::min(neighbourhood, all.size()) - 1;
+  std::nth_element(sorted_distances.begin(), sorted_distances.begin() + static_cast<std::ptrdiff_t>(last),
+                   sorted_distances.end());
+  uint64_t near = 0, negative = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (distances[i] > sorted_distances[last]) continue;
+    ++near;
+    if (all[i]->bucket == Bucket::negative) ++negative;
+  }
+  return ratio(negative, near);
 }
 
 }  // namespace

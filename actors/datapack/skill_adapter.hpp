@@ -110,7 +110,8 @@ struct CurriculumLevel {
   std::vector<std::string> packs;  // easiest first
 };
 // Cuts the packs into `levels` parts of equal size by difficulty: the share of negative packs among the 15 that lie
-// nearest by condition (itself included), then by how bad its own outcome was.
+// nearest by condition (itself and ties included), then by how bad its own outcome was. Of more than 4000 packs, those
+// with the smallest pack_id.
 std::vector<CurriculumLevel> curriculum_levels(std::span<const SkillSample> samples, size_t levels);
 
 struct ValueCell {
