@@ -128,6 +128,16 @@ void EvidenceTrail::add(std::string_view episode, std::string_view segment, doub
 }
 
 void EvidenceTrail::merge(const EvidenceTrail& later) {
+  // One act that two have told of (who saw a loop, and who counts) was seen once.
+  const auto holds = [](const EvidenceTrail& trail, const EvidenceRef& ref) {
+    return std::find(trail.first_.begin(), trail.first_.end(), ref) != trail.first_.end() ||
+           std::find(trail.last_.begin(), trail.last_.end(), ref) != trail.last_.end();
+  };
+  if (later.count_ == 1 && holds(*this, later.first_.front())) return;
+  if (count_ == 1 && holds(later, first_.front())) {
+    *this = later;
+    return;
+  }
   const uint64_t total = count_ + later.count_;
   for (const EvidenceRef& ref : later.first_) add(ref);
   for (const EvidenceRef& ref : later.last()) add(ref);

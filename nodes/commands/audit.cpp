@@ -10,6 +10,7 @@
 
 #include "actors/capture/spool.hpp"
 #include "actors/sync/central_dump.hpp"
+#include "actors/sync/own_stream.hpp"
 #include "nodes/commands/command.hpp"
 
 namespace drover::nodes {
@@ -100,6 +101,7 @@ ordered_json to_json(const sync::StreamAudit& s) {
   return {{"robot", s.robot},
           {"incarnation", std::to_string(s.incarnation)},
           {"rank", s.rank},
+          {"of_the_centre", sync::is_own_stream(s.robot)},
           {"store_given", s.store_given},
           {"captured", s.captured},
           {"acked", s.acked},
@@ -154,7 +156,10 @@ void print_streams(const sync::Audit& audit) {
     std::printf("%-20s %4llu %9llu %9llu %9llu %9llu %8llu | %8llu %8llu %8llu %8llu %8llu%s\n", s.robot.c_str(),
                 wide(s.rank), wide(s.captured), wide(s.in_flight), wide(s.central), wide(s.applied), wide(s.rejected),
                 wide(s.chunks), wide(s.chunks_robot), wide(s.chunks_central), wide(s.chunks_evicted),
-                wide(s.chunks_lost), s.store_given ? "" : "  (its store was not given)");
+                wide(s.chunks_lost),
+                s.store_given                  ? ""
+                : sync::is_own_stream(s.robot) ? "  (the centre's own)"
+                                               : "  (its store was not given)");
 }
 
 void print_text(const Options& options, const sync::Audit& audit, const std::optional<sync::CentralDump>& dumped,

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "actors/runtime/clock.hpp"
+#include "actors/sync/own_stream.hpp"
 #include "nodes/commands/command.hpp"
 #include "nodes/commands/store_access.hpp"
 #include "nodes/commands/table.hpp"
@@ -50,6 +51,7 @@ std::string note_of(const Json& stream, const Json* live, const Json& quarantine
 void show_streams(const Json& facts, const Json& status, int64_t now_unix_ns) {
   Table table({"ROBOT", "STATE", ">INC", ">DURABLE", ">APPLIED", ">BEHIND", ">BLOBS TO GO", "LAST RECORD", "NOTE"});
   for (const Json& s : facts["streams"]) {
+    if (sync::is_own_stream(s["robot"].get_ref<const std::string&>())) continue;  // no robot: below
     const Json* live = live_of(status, s["robot"]);
     const bool newest = s["newest"];
     const uint64_t durable = s["durable_seq"], applied = s["applied_seq"];
@@ -66,6 +68,17 @@ void show_streams(const Json& facts, const Json& status, int64_t now_unix_ns) {
                newest ? note_of(s, live, facts["quarantined"]) : ""});
   }
   print_text(table.empty() ? "no robot has sent anything yet\n" : table.text());
+}
+
+// What the centre adds itself: enrichments of what it learnt, and the like.
+void show_own(const Json& facts) {
+  std::string own;
+  for (const Json& s : facts["streams"]) {
+    const std::string& stream = s["robot"].get_ref<const std::string&>();
+    if (sync::is_own_stream(stream) && s["newest"].get<bool>())
+      own.append(own.empty() ? "" : ", ").append(stream, 1).append(" ").append(human_count(s["durable_seq"]));
+  }
+  if (!own.empty()) std::printf("\nrecords of the centre itself: %s\n", own.c_str());
 }
 
 void show_totals(const Json& f) {
@@ -96,6 +109,7 @@ int status(const AccessOptions& access, const std::string& status_file) {
   }
   const runtime::SystemClock clock;
   show_streams(facts, *live, clock.unix_ns());
+  show_own(facts);
   show_totals(facts);
   if (live->is_object() && live->contains("time_unix_ns"))
     std::printf("live state as of %s UTC (pid %s)\n", human_time((*live)["time_unix_ns"]).c_str(),

@@ -28,7 +28,8 @@ constexpr const char* style =
     "b{display:block;font-size:20px}"
     ".tiles span,.note{color:var(--soft);font-size:12px}table{border-collapse:collapse;width:100%;font-size:13px}"
     "td,th{padding:4px 8px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}th{color:var(--soft);"
-    "font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.scroll{overflow-x:auto;max-height:"
+    "font-weight:600}td:first-child,summary{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-"
+    "nums}.scroll{overflow-x:auto;max-height:"
     "560px;"
     "border:1px solid var(--line);border-radius:8px;padding:6px}svg text{fill:var(--ink);font:11px "
     "system-ui,sans-serif}"
@@ -148,7 +149,7 @@ std::string box_svg(const Box& box) {
   if (shown.size() > 29) shown = "…" + shown.substr(shown.size() - 28);
   return fmt::format(
       "<g><title>{}{}{}</title><rect x={} y={} width={} height={} rx=6 fill=\"var(--card)\" stroke=\"{}\" "
-      "stroke-width={}/><text x={} y={}>{}</text></g>",
+      "stroke-width={} /><text x={} y={}>{}</text></g>",
       escape(id), because.empty() ? "" : " because of ", escape(because), box.x, box.y, box_width, box_height,
       colour_of(n), because.empty() ? 1 : 2.5, box.x + 8, box.y + 19, escape(shown));
 }
@@ -160,8 +161,8 @@ std::string edge_svg(const Box& from, const Box& to, const std::string& kind) {
   const bool straight = std::abs(to.y - from.y) < box_height + gap_y + 1 && from.x == to.x;
   const double bend = straight ? 0 : box_width / 2 + 12;
   return fmt::format(
-      "<path d=\"M{} {}C{} {} {} {} {} {}\" fill=none stroke=\"{}\" stroke-width=1.3 {} marker-end=\"url(#a)\"/>", x1,
-      y1, x1 + bend, y1, x2 + bend, y2, x2, y2, kind == "on_failure" ? "var(--bad)" : "var(--soft)",
+      "<path d=\"M{} {}C{} {} {} {} {} {}\" fill=\"none\" stroke=\"{}\" stroke-width=1.3 {} marker-end=\"url(#a)\"/>",
+      x1, y1, x1 + bend, y1, x2 + bend, y2, x2, y2, kind == "on_failure" ? "var(--bad)" : "var(--soft)",
       kind == "hard" ? "" : "stroke-dasharray=\"4 3\"");
 }
 
@@ -202,7 +203,7 @@ std::string graph_html(const Json& reply) {
 }
 
 std::string evidence_html(const Json& evidence) {
-  if (!evidence.is_object() || !evidence.contains("count")) return "";
+  if (!evidence.is_object() || !(number_at(evidence, "count") > 0)) return "";
   std::string out = fmt::format("<details><summary>{} times</summary>", count_at(evidence, "count"));
   for (const char* part : {"first", "last"})
     for (const Json& ref : evidence.value(part, Json::array()))

@@ -6,6 +6,7 @@
 
 #include "actors/runtime/rng.hpp"
 #include "actors/semantics/datapack_facts.hpp"
+#include "actors/semantics/json_text.hpp"
 #include "actors/semantics/quality.hpp"
 #include "actors/semantics/segmenter.hpp"
 #include "actors/semantics/sima_template.hpp"
@@ -772,6 +773,17 @@ TEST_CASE("semantics/semantic_orchestrator_v2: every decision, applied or refuse
   }
   CHECK(applied > 20);
   CHECK(refused > 0);
+}
+
+// Seen once: the doom loop suggests the node that counting suggests too.
+TEST_CASE(
+    "semantics/ontology_updater: a thousand failures in a row are counted as a thousand, with a doom loop among them") {
+  Stage2Pipeline p = test::pipeline();
+  for (int i = 0; i < 50; ++i) p.commit(test::opened(fmt::format("good-{}", i)), 0);
+  for (int i = 0; i < 1000; ++i) p.commit(test::locked(fmt::format("bad-{}", i)), 0);
+  p.settle(0);
+  REQUIRE(node(p, "fragility:drawer/locked") != nullptr);
+  CHECK(node(p, "fragility:drawer/locked")->evidence.count() == 1000);
 }
 
 }  // namespace drover::semantics
