@@ -10,8 +10,8 @@
 //   share_i     = clamp(1/2 + (price_withhold - price_share - r*v_i*hours_i - overhead*hours_i) / (width*hours_i), 0,
 //   1) D'          = sum over i of share_i * r * novelty_i * hours_i
 //
-// What others share makes mine worth less, and what all share raises everybody's wage towards the cap; a D with D' = D is
-// looked for from D = 0 by damped iteration. If the residual |D' - D| / D_all is not below the tolerance after the
+// What others share makes mine worth less, and what all share raises everybody's wage towards the cap; a D with D' = D
+// is looked for from D = 0 by damped iteration. If the residual |D' - D| / D_all is not below the tolerance after the
 // iterations allowed, the row says so. Same seed and configuration, same rows.
 #pragma once
 
