@@ -46,7 +46,11 @@ Result<capture::CaptureConfig> capture_defaults(const RobotConfig& config, const
   DROVER_ASSIGN(capture.mappings, capture::load_mappings(config.capture.mappings_dir));
   DROVER_ASSIGN(capture.preset, econ::load_econ_preset(config.capture.econ_file));
   DROVER_ASSIGN(capture.baselines, datapack::load_baselines(config.capture.baseline_file));
-  if (config.capture.segment) {
+  std::error_code ignored;
+  if (config.capture.segment && !std::filesystem::is_directory(config.capture.semantics_dir, ignored)) {
+    env.log(runtime::LogLevel::warn,
+            "robot.segments_off reason=no_folder dir=" + runtime::log_value(config.capture.semantics_dir));
+  } else if (config.capture.segment) {
     DROVER_ASSIGN(const auto rules, semantics::load_robot_segmenter_rules(config.capture.semantics_dir));
     capture.make_annotator = [rules] { return std::make_unique<semantics::RobotSegmenter>(rules); };
   }

@@ -36,9 +36,10 @@ void describe_capture(Fields& fields, CaptureConfig& capture) {
   fields.flag("segment", capture.segment,
               "Whether episodes are cut into segments and tagged here, while they are captured. What was found travels "
               "with each datapack, and the centre learns from it instead of from skill names.");
-  fields.path("semantics_dir", capture.semantics_dir,
-              "Folder of the rules for that: segmentation.toml, tagging.toml, trust.toml, vocabulary.toml, "
-              "seed_ontology.toml.");
+  fields.path(
+      "semantics_dir", capture.semantics_dir,
+      "Folder of the rules for that, configs/semantics as it is shipped. Where there is none, this robot says so "
+      "at its start and captures without.");
   fields.tables("spool", capture.spools, {.min = 0, .max = 64},
                 "A folder that is watched for finished logs; write one block per folder. Files are never changed.",
                 [](Fields& item, SpoolConfig& spool) {
