@@ -20,7 +20,7 @@ namespace {
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr uint32_t cpu_max_s = 8;  // of one seed; sound ones need a tenth of it
+constexpr uint32_t cpu_max_s = 20;  // of one seed; sound ones need a tenth of it
 
 struct Options {
   uint32_t starts = 5;

@@ -58,6 +58,14 @@ void add_points(uint64_t seed, const std::vector<uint8_t>& steps, std::vector<Po
   }
 }
 
+// Short runs take some points of a whole run, evenly.
+void thin_out(std::vector<Point>& points, uint64_t wanted) {
+  if (points.size() < 2 * wanted) return;
+  std::vector<Point> some;
+  for (uint64_t i = 0; i < wanted; ++i) some.push_back(points[i * points.size() / wanted]);
+  points = std::move(some);
+}
+
 Json json_of(const Point& p, const CrashResult& r) {
   return {{"seed", p.seed},
           {"step", p.step},
@@ -189,6 +197,7 @@ int run(const Options& o) {
     steps += calm.steps.size();
     add_points(seed, calm.steps, points);
   }
+  thin_out(points, o.points);
   std::printf("%llu seeds with %llu steps: %zu crash points\n", static_cast<unsigned long long>(seed - o.seed),
               static_cast<unsigned long long>(steps), points.size());
   std::fflush(stdout);
