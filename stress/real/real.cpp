@@ -259,8 +259,8 @@ std::vector<Row> verdict(World& world, const Measured& m, uint32_t least_each) {
                   text("%.1f ms (p50 %.1f, %zu)", ack_ms, percentile(m.probe.acks_ms, 0.5), m.probe.acks_ms.size()),
                   "shown", true});
   rows.push_back({"the probe filled its link",
-                  text("%.0f %% of %.1f MB/s", 100 * rate / probe_bytes_per_s, mb(probe_bytes_per_s)), ">= 50 %",
-                  rate >= 0.5 * probe_bytes_per_s});
+                  text("%.0f %% of %.1f MB/s", 100 * rate / probe_bytes_per_s, mb(probe_bytes_per_s)),
+                  enough ? ">= 50 %" : "not judged", !enough || rate >= 0.5 * probe_bytes_per_s});
   add_memory(world, rows);
   uint32_t done = 0, met = 0;
   for (size_t i = 0; i < fault_count; ++i) {
