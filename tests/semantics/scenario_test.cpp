@@ -751,6 +751,12 @@ TEST_CASE("semantics/semantic_orchestrator_v2: every decision, applied or refuse
       other.type = ProposalType::adjust_risk;
       other.target = "drawer";
       other.value = 0.01 * static_cast<double>(i / 100);
+      if (i % 200 == 50) {  // about a thing that nobody has seen
+        other.type = ProposalType::add_affordance;
+        other.target = "ball";
+        other.name = "liftable";
+        other.value = {};
+      }
       other.source = Source::diffusion;
       other.confidence = 0.5;
       other.rationale = "a guess";
