@@ -234,6 +234,8 @@ TEST_CASE("semantics/actor: a coordinator learns while robots send, and publishe
   config.central.folder = centre.folder / "semantics";
   config.central.configs = test::config_path("");
   config.key = must(generate_ed25519());
+  config.board = std::make_shared<KnowledgeBoard>();
+  CHECK(answer_knowledge(*config.board, R"({"call":"ontology.facts"})").error().code == Errc::not_found);
   runtime::Environment& env = sim.environment();
   struct Told {
     std::vector<sync::StreamId> streams;
@@ -255,6 +257,13 @@ TEST_CASE("semantics/actor: a coordinator learns while robots send, and publishe
   CHECK(verify_knowledge(sealed, config.key->public_key));
   const auto held = must(read_knowledge(must(decode_knowledge(sealed.body)).documents));
   CHECK(held.ontology.find("fragility:drawer/locked") != nullptr);
+  // Operators see the version that the robots take.
+  CHECK(is_knowledge_query(R"({"call":"ontology.facts"})"));
+  CHECK_FALSE(is_knowledge_query(R"({"call":"packs.list"})"));
+  const json facts = json::parse(must(answer_knowledge(*config.board, R"({"call":"ontology.facts"})")));
+  CHECK(facts["sha256"] == held.hash);
+  CHECK(facts["ontology_version"] == held.ontology_version);
+  CHECK(facts["metrics"]["episodes"] == 60);
   sim.run_for(60'000);
   CHECK(must(centre.store->knowledge()).version == first.version);  // nothing new, nothing published
   CHECK(sim.log_count("semantics.failed") == 0);
