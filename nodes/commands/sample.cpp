@@ -49,6 +49,7 @@ struct Options {
 // Everything that was read from the store, once.
 struct Loaded {
   std::unique_ptr<Source> source;
+  std::string folder;
   SamplingConfig config;
   std::string config_sha256;
   sampling::TagTrust trust;
@@ -110,12 +111,12 @@ Result<std::string> published_matrix(const sync::CentralStore& store) {
 Status load_trust(const Options& options, Loaded& out) {
   std::string json, origin;
   const sync::CentralStore& store = *out.source->store();
-  const std::string folder = options.access.store + "/semantics";
+  const std::string folder = out.folder + "/semantics";
   std::error_code ignored;
   if (!options.trust.empty()) {
     DROVER_ASSIGN(json, read_text(options.trust, trust_bytes_max));
     origin = options.trust;
-  } else if (!options.access.store.empty() && fs::exists(semantics::CentralSemantics::state_path(folder), ignored) &&
+  } else if (fs::exists(semantics::CentralSemantics::state_path(folder), ignored) &&
              fs::is_directory(options.semantics, ignored)) {
     semantics::CentralSemanticsOptions central;
     central.folder = folder;
@@ -133,53 +134,14 @@ Status load_trust(const Options& options, Loaded& out) {
   return {};
 }
 
-Status load_book(const Options& options, Loaded& out) {
-  if (options.access.store.empty()) return {};
-  out.book_path = options.access.store + "/sampling/curriculum.json";
+Status load_book(Loaded& out) {
+  out.book_path = out.folder + "/sampling/curriculum.json";
   std::error_code ignored;
   if (!fs::exists(out.book_path, ignored)) return {};
   DROVER_ASSIGN(const std::string text, read_text(out.book_path, curriculum_bytes_max));
   DROVER_ASSIGN(out.book, sampling::read_curriculum_book(out.config.curriculum, text));
   return {};
 }
-
-// Brings the curricula up to date while the pool is read.
-class Observer {
- public:
-  Observer(CurriculumBook& book, const sampling::CurriculumConfig& config) : book_(book), config_(config) {}
-  void operator()(const std::string& task, const sampling::EpisodeResult& episode) {
-    if (task != task_) begin(task);
-    if (known_ && !sampling::earlier(*known_, episode.key)) {
-      ++old_;
-      return;
-    }
-    settle();
-    current_->observe(episode);
-  }
-  void finish() { settle(); }
-
- private:
-  void begin(const std::string& task) {
-    settle();
-    task_ = task;
-    current_ = &book_.emplace(task, config_).first->second;
-    known_ = current_->cursor();
-    old_ = 0;
-    settled_ = false;
-  }
-  // Everything up to the cursor has passed: what was not known then came late.
-  void settle() {
-    if (current_ != nullptr && known_ && !settled_) (void)current_->count_late(old_);
-    settled_ = true;
-  }
-  CurriculumBook& book_;
-  const sampling::CurriculumConfig& config_;
-  std::string task_;
-  sampling::Curriculum* current_ = nullptr;
-  std::optional<sampling::PackKey> known_;
-  uint64_t old_ = 0;
-  bool settled_ = true;
-};
 
 sampling::StoreView view_of(const sync::CentralStore& store, const storage::ReadTxn& txn) {
   return {txn, store.packs(), &store.episodes(), &store.valuations()};
@@ -188,19 +150,20 @@ sampling::StoreView view_of(const sync::CentralStore& store, const storage::Read
 Result<Loaded> load(const Options& options) {
   Loaded out;
   DROVER_ASSIGN(out.source, open_source(options.access));
+  DROVER_ASSIGN(out.folder, store_folder(options.access));
   if (out.source->store() == nullptr) return fail(Errc::invalid_argument, "--store", "a store is needed");
   DROVER_TRY(load_config(options, out));
   DROVER_TRY(load_trust(options, out));
-  DROVER_TRY(load_book(options, out));
-  Observer observer(out.book, out.config.curriculum);
+  DROVER_TRY(load_book(out));
+  sampling::BookKeeper keeper(out.book, out.config.curriculum);
   sampling::PoolOptions pool;
   pool.task = options.task;
-  pool.on_episode = [&](const std::string& task, const sampling::EpisodeResult& e) { observer(task, e); };
+  pool.on_episode = [&](const std::string& task, const sampling::EpisodeResult& e) { keeper.take(task, e); };
   const sync::CentralStore& store = *out.source->store();
   DROVER_ASSIGN(out.pool, store.central_env().read([&](const storage::ReadTxn& txn) {
     return sampling::load_pool(view_of(store, txn), pool, out.config, out.trust);
   }));
-  observer.finish();
+  keeper.finish();
   if (!options.task.empty() && out.pool.tasks.empty())
     return fail(Errc::not_found, "--task", "no datapack of task " + options.task);
   return out;
@@ -464,7 +427,6 @@ Json curricula_json(const Options& options, const Loaded& loaded) {
 Status curriculum(const Options& options) {
   DROVER_ASSIGN(const Loaded loaded, load(options));
   if (options.save) {
-    if (loaded.book_path.empty()) return fail(Errc::invalid_argument, "--save", "needs --store");
     DROVER_TRY(write_text(loaded.book_path, sampling::curriculum_book_json(loaded.book)));
   }
   if (options.access.json)

@@ -313,6 +313,29 @@ TEST_CASE("sampling/curriculum: what comes late is counted and nothing else") {
   CHECK(read_curriculum_book({}, "{}").error().code == Errc::corrupt);
 }
 
+TEST_CASE("sampling/curriculum: a book is brought up to date in passes, late episodes included") {
+  CurriculumBook book;
+  const auto pass = [&](const std::vector<std::pair<std::string, uint64_t>>& episodes) {
+    BookKeeper keeper(book, {});
+    for (const auto& [task, n] : episodes) keeper.take(task, episode(n, 0));
+    keeper.finish();
+  };
+  pass({{"a", 10}, {"a", 20}, {"b", 5}});
+  CHECK(book.at("a").metrics().episodes == 2);
+  CHECK(book.at("b").metrics().episodes == 1);
+  const std::string before = curriculum_book_json(book);
+  pass({{"a", 10}, {"a", 20}, {"b", 5}});  // nothing new
+  CHECK(curriculum_book_json(book) == before);
+  pass({{"a", 7}, {"a", 10}, {"a", 15}, {"a", 20}, {"a", 30}, {"b", 4}, {"b", 5}});
+  CHECK(book.at("a").metrics().episodes == 5);
+  CHECK(book.at("a").metrics().late == 2);
+  CHECK(book.at("a").metrics().window == 3);
+  CHECK(book.at("b").metrics().late == 1);
+  pass({{"a", 7}, {"a", 10}, {"a", 15}, {"a", 20}, {"a", 30}, {"b", 4}, {"b", 5}});
+  CHECK(book.at("a").metrics().episodes == 5);
+  CHECK(book.at("a").metrics().late == 2);
+}
+
 TEST_CASE("sampling/urgency: signals from the latest episodes") {
   const UrgencyConfig config;
   CHECK(urgency_signals({}, config).error == 0);

@@ -259,6 +259,29 @@ Result<Curriculum> Curriculum::restored(const CurriculumConfig& config, std::str
   return out;
 }
 
+void BookKeeper::take(const std::string& task, const EpisodeResult& episode) {
+  if (current_ == nullptr || task != task_) {
+    finish();
+    task_ = task;
+    current_ = &book_->try_emplace(task, config_).first->second;
+    known_ = current_->cursor();
+    old_ = 0;
+    settled_ = false;
+  }
+  if (known_ && !earlier(*known_, episode.key)) {
+    ++old_;
+    return;
+  }
+  finish();
+  current_->observe(episode);
+}
+
+// Everything up to the cursor has passed: what was not known then came late.
+void BookKeeper::finish() {
+  if (!settled_ && known_) (void)current_->count_late(old_);
+  settled_ = true;
+}
+
 std::string curriculum_book_json(const CurriculumBook& book) {
   std::string out = R"({"format":"drover.curricula.v1","tasks":{)";
   for (auto at = book.begin(); at != book.end(); ++at) {

@@ -116,6 +116,25 @@ UrgencySignals urgency_signals(const std::deque<RecentEpisode>& recent, const Ur
 
 // Curricula of several tasks in one document.
 using CurriculumBook = std::map<std::string, Curriculum, std::less<>>;
+
+// Brings a book up to date in one pass over all packs, each task's in order of start time: what is later than a task's
+// cursor is observed, what is not and was unknown is counted as late.
+class BookKeeper {
+ public:
+  BookKeeper(CurriculumBook& book, const CurriculumConfig& config) : book_(&book), config_(config) {}
+  void take(const std::string& task, const EpisodeResult& episode);
+  void finish();  // after the last
+
+ private:
+  CurriculumBook* book_;
+  CurriculumConfig config_;
+  Curriculum* current_ = nullptr;
+  std::string task_;
+  std::optional<PackKey> known_;  // the cursor when the pass came to the task
+  uint64_t old_ = 0;              // packs up to it
+  bool settled_ = true;           // these were compared with what was observed
+};
+
 std::string curriculum_book_json(const CurriculumBook& book);
 // Errors: corrupt.
 Result<CurriculumBook> read_curriculum_book(const CurriculumConfig& config, std::string_view json);
