@@ -48,7 +48,13 @@ TEST_CASE("semantics/ontology: all nine kinds of proposals make or change what t
 TEST_CASE("semantics/ontology: a thousand equal discoveries are one node with a count") {
   OntologyStore store = test::seed_ontology();
   const size_t before = store.current().nodes.size();
-  for (int i = 0; i < 1000; ++i) REQUIRE(store.apply(proposal(ProposalType::infer_fragility, "drawer", "locked", 0.6)));
+  for (int i = 0; i < 1000; ++i) {
+    Proposal p = proposal(ProposalType::infer_fragility, "drawer", "locked", 0.6);
+    p.evidence = {};
+    p.evidence.add("episode-" + std::to_string(i), "", 0, 0);
+    REQUIRE(store.apply(p));
+    REQUIRE(store.apply(p));  // the same act, told again
+  }
   CHECK(store.current().nodes.size() == before + 1);
   const OntologyNode* node = store.current().find("fragility:drawer/locked");
   CHECK(node->evidence.count() == 1000);
@@ -160,6 +166,8 @@ TEST_CASE("semantics/proposal: conflicts are settled by source, then confidence,
   }
   all.push_back(proposal(ProposalType::add_affordance, "drawer", "pullable"));
   all.push_back(proposal(ProposalType::add_affordance, "drawer", "pullable"));
+  all.back().evidence = {};
+  all.back().evidence.add("another", "", 0, 0);
   const Reconciled first = reconcile(all);
   CHECK(first.standing.size() == 3);
   CHECK(first.outranked.size() == 20);  // of 28; 8 say what the one that stands says and are its evidence
