@@ -111,17 +111,23 @@ void SimFleet::shut_down(int node, Loss loss) {
     net_.settle();
     DROVER_CHECK(centre_.use_count() == 1, "an actor of the centre outlived it");
     centre_.reset();
-    for (auto& robot : robots_) robot->wire->cut();
+    for (auto& robot : robots_) cut(*robot, robot->node);
   } else {
     SimRobot& robot = *robots_[static_cast<size_t>(node) - 1];
     for (caf::actor* actor : {&robot.outbox, &robot.uplink, &robot.store_actor}) end(*actor);
     net_.settle();
     DROVER_CHECK(robot.store.use_count() == 1, "an actor of the robot outlived it");
     robot.store.reset();
-    robot.wire->cut();
+    cut(robot, 0);
   }
   net_.settle();
   unsynced_lost_ += disk_->power_on(node, loss, loss_rng_);
+}
+
+// A cut ends muteness, also of the other end: without power it stays mute.
+void SimFleet::cut(SimRobot& robot, int other) {
+  robot.wire->cut();
+  if (off(other)) robot.wire->mute(other == 0 ? network::MemoryWire::Side::server : network::MemoryWire::Side::client);
 }
 
 Status SimFleet::open_store(int node) {

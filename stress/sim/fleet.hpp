@@ -137,6 +137,7 @@ class SimFleet {
   bool drained(const SimRobot& robot) const;
   sync::RobotStoreOptions disk_of(const std::string& name, uint64_t disk, uint64_t quota_bytes) const;
   Verdict about_to(const SimStep& step);
+  void cut(SimRobot& robot, int other);
   template <class Ask, class Facts>
   Facts ask(const caf::actor& to);
 

@@ -279,7 +279,7 @@ class Story {
                              f.kind == FaultKind::power_centre || f.robot >= lanes_.size()
                          ? 0
                          : static_cast<int>(f.robot) + 1;
-    if (fleet_.off(node) || fleet_.down(node)) return;  // no power
+    if (fleet_.off(node) || fleet_.off(0) || fleet_.down(node)) return;  // no power
     calm_ = true;
     strike(f, node);
     calm_ = false;
