@@ -56,6 +56,13 @@ enum class Bug : uint8_t {
   want_forgotten,             // a chunk that was cut off is not asked for again
   knowledge_goes_back,        // an older version replaces a newer one
   knowledge_unsigned,         // the signature is not looked at
+  // the books
+  true_up_unbalanced,          // a true-up makes money, and the ledger does not check
+  outcome_posted_twice,        // a true-up is posted again, under another name, when more becomes known
+  posting_id_ignores_content,  // the identity of a posting knows its time, kind and accounts only
+  reversal_forgotten,          // what counts no more is not posted back
+  books_cursor_first,          // how far the books have read is written down before what follows from it
+  prediction_not_kept,         // a prediction is no longer pending before it is in the inbox
   // the runtime
   intensity_swallowed,     // a supervisor restarts for ever
   restart_order_reversed,  // rest_for_one restarts those before the child, not after it

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "messages/buggify.hpp"
 #include "storage/fields.hpp"
 #include "storage/keys.hpp"
 
@@ -115,6 +116,13 @@ std::string text_of(const Balance& b) {
   return micro_text(b.micro) + " " + b.currency + " in " + std::to_string(b.postings) + " postings";
 }
 
+Hash id_of(const Posting& p, ByteView encoded) {
+  if (!buggify::bug(buggify::Bug::posting_id_ignores_content)) return sha256(encoded);
+  Posting bare{p.time_unix_ns, p.kind, {}, {}, p.entries};
+  for (LedgerEntry& e : bare.entries) e.amount_micro = 1;
+  return sha256(encode_posting(bare));
+}
+
 using Books = std::map<AccountId, Balance>;
 
 // What the journal makes of the accounts.
@@ -180,7 +188,8 @@ Status validate(const Posting& p) {
     sums[e.currency] += e.amount_micro;
   }
   for (const auto& [currency, sum] : sums)
-    if (sum != 0) return bad("entries", "sum to " + micro_text(sum) + " " + currency + " and not to zero");
+    if (sum != 0 && !buggify::bug(buggify::Bug::true_up_unbalanced))
+      return bad("entries", "sum to " + micro_text(sum) + " " + currency + " and not to zero");
   return {};
 }
 
@@ -226,7 +235,7 @@ Result<Posting> decode_posting(ByteView bytes) {
 }
 
 Hash posting_id(const Posting& posting) {
-  return sha256(encode_posting(posting));
+  return id_of(posting, encode_posting(posting));
 }
 
 std::vector<std::string> LedgerStore::databases() {
@@ -243,7 +252,7 @@ Result<PostOutcome> LedgerStore::post_in(WriteTxn& txn, std::span<const Posting>
   Books changes;
   for (const Posting& p : postings) {
     const Bytes bytes = encode_posting(p);
-    const Hash id = sha256(bytes);
+    const Hash id = id_of(p, bytes);
     const Key key = journal_key(p.time_unix_ns, id);
     DROVER_ASSIGN(const auto held, txn.get(journal_, key));
     if (held) {
@@ -269,7 +278,7 @@ Result<PostOutcome> LedgerStore::post_in(WriteTxn& txn, std::span<const Posting>
     moved[id.second] += after.micro - (before ? before->micro : 0);
   }
   for (const auto& [currency, sum] : moved)
-    if (sum != 0)
+    if (sum != 0 && !buggify::bug(buggify::Bug::true_up_unbalanced))
       return fail(Errc::internal, "ledger",
                   "postings would move " + micro_text(sum) + " " + currency + " out of the books");
   DROVER_TRY(txn.put(totals_, as_bytes(totals_key), totals_row(now)));

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "messages/buggify.hpp"
 #include "messages/check.hpp"
 #include "storage/keys.hpp"
 
@@ -159,6 +160,13 @@ Status CentralEcon::append_pending(sync::CentralStore& store) {
     return all;
   }));
   if (waiting.empty()) return {};
+  const auto settled = [&] {
+    return env_.write([&](WriteTxn& txn) -> Status {
+      for (const Waiting& w : waiting) DROVER_TRY(txn.erase(pending_, seq_key(w.seq)));
+      return {};
+    });
+  };
+  if (buggify::bug(buggify::Bug::prediction_not_kept)) DROVER_TRY(settled());
   BlockBuilder builder(waiting.front().seq);
   int64_t time = 0;
   for (const Waiting& w : waiting) {
@@ -177,10 +185,7 @@ Status CentralEcon::append_pending(sync::CentralStore& store) {
     DROVER_CHECK(*added == w.seq, "pending predictions are numbered without holes");
   }
   DROVER_TRY(append_block(store, own_stream(), builder, time));
-  return env_.write([&](WriteTxn& txn) -> Status {
-    for (const Waiting& w : waiting) DROVER_TRY(txn.erase(pending_, seq_key(w.seq)));
-    return {};
-  });
+  return settled();
 }
 
 // The own stream goes first and alone: predictions are there before what they are compared with.
@@ -227,9 +232,19 @@ Result<EconProgress> CentralEcon::run(sync::CentralStore& store) {
   return all;
 }
 
+// A seeded bug: how far was read, in a transaction of its own.
+Status CentralEcon::cursors_first(const std::vector<Batch>& batches) {
+  return env_.write([&](WriteTxn& txn) -> Status {
+    for (const Batch& batch : batches)
+      DROVER_TRY(marks_.set_in(txn, cursor_mark(batch.stream), std::to_string(batch.blocks.back().last_seq())));
+    return {};
+  });
+}
+
 // ---- one transaction
 
 Result<EconProgress> CentralEcon::take(const std::vector<Batch>& batches) {
+  if (buggify::bug(buggify::Bug::books_cursor_first)) DROVER_TRY(cursors_first(batches));
   std::optional<Estimator> learnt;
   std::map<sync::StreamId, uint64_t> cursors;
   DROVER_ASSIGN(const EconProgress done, env_.write([&](WriteTxn& txn) -> Result<EconProgress> {

@@ -100,6 +100,7 @@ class CentralEcon {
   Status load();
   Status append_pending(sync::CentralStore& store);
   Result<std::vector<Batch>> read(const sync::CentralStore& store) const;
+  Status cursors_first(const std::vector<Batch>& batches);
   Result<EconProgress> take(const std::vector<Batch>& batches);
   Status take_record(Work& work, const sync::StreamId& stream, const RecordView& record) const;
   Status take_datapack(Work& work, const sync::StreamId& stream, const RecordView& record) const;

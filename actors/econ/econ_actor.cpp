@@ -34,7 +34,7 @@ struct EconState {
   EconActorConfig config;
   std::shared_ptr<sync::CentralStore> store;
   runtime::Ref centre;
-  std::unique_ptr<CentralEcon> econ;
+  std::shared_ptr<CentralEcon> econ;
   bool failing = false;            // said already
   uint64_t adjusted_outcomes = 0;  // reconciliations when tiers were adjusted last
 
@@ -77,13 +77,15 @@ struct EconState {
 };
 
 caf::behavior econ_actor(EconActor* self, runtime::Environment* env, EconActorConfig config,
-                         std::shared_ptr<sync::CentralStore> store, runtime::Ref centre) {
+                         std::shared_ptr<sync::CentralStore> store, runtime::Ref centre,
+                         std::shared_ptr<CentralEcon> books) {
   EconState& s = self->state;
   s.self = self;
   s.env = env;
   s.config = std::move(config);
   s.store = std::move(store);
   s.centre = std::move(centre);
+  s.econ = std::move(books);
   self->send(self, EconTick{});
   return {[&s](const EconTick&) { s.tick(); }};
 }
@@ -91,8 +93,8 @@ caf::behavior econ_actor(EconActor* self, runtime::Environment* env, EconActorCo
 }  // namespace
 
 caf::actor spawn_econ(runtime::Environment& env, EconActorConfig config, std::shared_ptr<sync::CentralStore> store,
-                      runtime::Ref centre) {
-  return env.spawn_blocking(econ_actor, &env, std::move(config), std::move(store), std::move(centre));
+                      runtime::Ref centre, std::shared_ptr<CentralEcon> books) {
+  return env.spawn_blocking(econ_actor, &env, std::move(config), std::move(store), std::move(centre), std::move(books));
 }
 
 }  // namespace drover::econ

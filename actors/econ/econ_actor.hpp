@@ -21,8 +21,9 @@ struct EconActorConfig {
   uint64_t period_ms = 2000;
 };
 
-// `centre` is told (InboxGrew) when records were appended; may resolve to nothing.
+// `centre` is told (InboxGrew) when records were appended; may resolve to nothing. `books`: open ones, for callers in
+// the same thread (the simulator) that look at them too; null: the actor opens its own.
 caf::actor spawn_econ(runtime::Environment& env, EconActorConfig config, std::shared_ptr<sync::CentralStore> store,
-                      runtime::Ref centre = {});
+                      runtime::Ref centre = {}, std::shared_ptr<CentralEcon> books = nullptr);
 
 }  // namespace drover::econ

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "actors/econ/reconcile.hpp"
+#include "messages/buggify.hpp"
 
 namespace drover::econ {
 namespace {
@@ -41,18 +42,19 @@ struct Movement {
 };
 
 Posting posting_of(const Movement& m, const std::string& currency) {
-  return storage::normalised(
-      {m.time_unix_ns,
-       m.kind,
-       m.reference,
-       m.memo,
-       {{customer_account(m.customer), currency, -m.to_pool}, {std::string(pool_account), currency, m.to_pool}}});
+  const bool too_much = m.kind == "true_up" && buggify::bug(buggify::Bug::true_up_unbalanced);
+  return storage::normalised({m.time_unix_ns,
+                              m.kind,
+                              m.reference,
+                              m.memo,
+                              {{customer_account(m.customer), currency, -m.to_pool},
+                               {std::string(pool_account), currency, too_much ? m.to_pool + 1 : m.to_pool}}});
 }
 
 void post(std::vector<Posting>& out, Movement m, bool counts, const std::string& currency) {
   if (m.to_pool == 0) return;
   out.push_back(posting_of(m, currency));
-  if (counts) return;
+  if (counts || buggify::bug(buggify::Bug::reversal_forgotten)) return;
   m.reference = m.kind + ":" + m.reference;
   m.kind = "reversal";
   m.memo = "another prediction or outcome counts in its place";
@@ -110,7 +112,10 @@ std::vector<Posting> postings_of(const Deal& deal, const std::string& currency) 
       if (!r) continue;
       const std::string memo = "dMPL " + number_text(r->realised_delta_mpl) + " realised, " +
                                number_text(r->predicted_delta_mpl) + " expected of " + p.pack_id;
-      post(out, {o.time_unix_ns, "true_up", id + "/" + short_id(r->outcome), memo, p.customer_id, -r->true_up},
+      std::string reference = id + "/" + short_id(r->outcome);
+      if (buggify::bug(buggify::Bug::outcome_posted_twice))
+        reference.append("/").append(std::to_string(deal.outcomes.size()));
+      post(out, {o.time_unix_ns, "true_up", reference, memo, p.customer_id, -r->true_up},
            &p == counts_p && &o == counts_o, currency);
     }
   }

@@ -32,7 +32,7 @@ HuntResult hunt_steps(buggify::Bug bug, uint64_t seed, const std::string& folder
   CrashPlan plan;
   plan.seed = 1 + seed % 16;
   plan.bug = bug;
-  plan.crash_at = 1 + rng.below(900);
+  plan.crash_at = 1 + rng.below(1500);
   plan.loss = static_cast<Loss>(rng.below(losses));
   const CrashResult result = play_crash(plan, folder);
   if (result.failure.find("never reached") != std::string::npos) return {};  // the run was shorter
@@ -80,6 +80,12 @@ const std::vector<SeededBug>& seeded_bugs() {
       {want_forgotten, "want-forgotten", Hunt::sim, "a chunk that was cut off is not asked for again"},
       {knowledge_goes_back, "knowledge-goes-back", Hunt::stores, "an older version replaces a newer one"},
       {knowledge_unsigned, "knowledge-unsigned", Hunt::stores, "the signature is not looked at"},
+      {true_up_unbalanced, "true-up-unbalanced", Hunt::sim, "a true-up makes money, and the ledger does not check"},
+      {outcome_posted_twice, "outcome-posted-twice", Hunt::sim, "a true-up is posted again when more is known"},
+      {posting_id_ignores_content, "posting-id-ignores-content", Hunt::sim, "other amounts count as the same posting"},
+      {reversal_forgotten, "reversal-forgotten", Hunt::sim, "what counts no more is not posted back"},
+      {books_cursor_first, "books-cursor-first", Hunt::steps, "books note what they read before what follows"},
+      {prediction_not_kept, "prediction-not-kept", Hunt::steps, "a prediction is not pending until it is stored"},
       {intensity_swallowed, "intensity-swallowed", Hunt::runtime, "a supervisor restarts for ever"},
       {restart_order_reversed, "restart-order-reversed", Hunt::runtime, "rest_for_one restarts those before"},
       {credit_not_returned, "credit-not-returned", Hunt::runtime, "credit comes back one message short"},

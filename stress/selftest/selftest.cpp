@@ -49,7 +49,8 @@ std::string finder_of(const std::string& found) {
   for (const char* check :
        {"journal:", "watermark:", "records:", "inbox:", "applied:", "stores:", "chunks:", "sources:"})
     if (found.find(std::string(": ") + check) != std::string::npos) return std::string("audit, ") + check;
-  constexpr std::array<std::pair<const char*, const char*>, 13> words{{{"did not drain", "liveness"},
+  constexpr std::array<std::pair<const char*, const char*>, 14> words{{{"books:", "books"},
+                                                                       {"did not drain", "liveness"},
                                                                        {"an error was logged", "error log"},
                                                                        {"eviction", "order of eviction"},
                                                                        {"quota", "quota"},

@@ -9,10 +9,12 @@
 #include <map>
 #include <optional>
 
+#include "actors/econ/econ_actor.hpp"
 #include "actors/network/uplink_messages.hpp"
 #include "actors/sync/robot_store_actor.hpp"
 #include "actors/sync/sessions_actor.hpp"
 #include "messages/check.hpp"
+#include "stress/sim/workload.hpp"
 
 namespace drover::simulate {
 namespace {
@@ -78,7 +80,7 @@ SimFleet::SimFleet(FleetOptions options)
 SimFleet::~SimFleet() {
   for (auto& robot : robots_)
     for (caf::actor* actor : {&robot->outbox, &robot->uplink, &robot->store_actor}) end(*actor);
-  for (caf::actor* actor : {&sessions_, &listener_, &centre_actor_, &inbox_}) end(*actor);
+  for (caf::actor* actor : {&econ_, &sessions_, &listener_, &centre_actor_, &inbox_}) end(*actor);
   net_.settle();
 }
 
@@ -107,8 +109,10 @@ void SimFleet::shut_down(int node, Loss loss) {
   power_off(node);
   if (node == 0) {
     ++centre_life_;
-    for (caf::actor* actor : {&sessions_, &listener_, &centre_actor_, &inbox_}) end(*actor);
+    for (caf::actor* actor : {&econ_, &sessions_, &listener_, &centre_actor_, &inbox_}) end(*actor);
     net_.settle();
+    DROVER_CHECK(books_.use_count() <= 1, "the econ actor outlived its node");
+    books_.reset();
     DROVER_CHECK(centre_.use_count() == 1, "an actor of the centre outlived it");
     centre_.reset();
     for (auto& robot : robots_) cut(*robot, robot->node);
@@ -138,7 +142,30 @@ Status SimFleet::open_store(int node) {
   store.sync = options_.disks ? storage::Sync::synced : storage::Sync::nosync;
   DROVER_ASSIGN(auto opened, sync::CentralStore::open(store));
   centre_ = std::move(opened);
+  return open_books();
+}
+
+Status SimFleet::open_books() {
+  econ::CentralEconOptions options;
+  options.folder = options_.folder + "/centre/econ";
+  options.config = books_config();
+  options.sync = options_.disks ? storage::Sync::synced : storage::Sync::nosync;
+  DROVER_ASSIGN(books_, econ::CentralEcon::open(options));
+  books_unused_ = true;
   return {};
+}
+
+// A new actor with what the disk holds: nothing that the one before remembered.
+void SimFleet::start_books() {
+  DROVER_CHECK(books_.use_count() <= 1, "the econ actor outlived its restart");
+  if (!books_unused_) books_.reset();
+  const Status opened = books_unused_ ? Status{} : open_books();
+  books_unused_ = false;
+  if (!opened) std::fprintf(stderr, "drover stress sim: the books: %s\n", opened.error().message().c_str());
+  DROVER_CHECK(opened.has_value(), "books that were closed in good order do not open");
+  econ::EconActorConfig config;
+  config.period_ms = options_.books_period_ms;
+  econ_ = econ::spawn_econ(centre_env_, config, centre_, centre_env_.ref("centre"), books_);
 }
 
 Status SimFleet::open_robot(SimRobot& robot) {
@@ -162,6 +189,7 @@ void SimFleet::tend() {
 void SimFleet::restart_centre(int from, int64_t pause_ms) {
   const std::array chain{&inbox_, &centre_actor_, &listener_, &sessions_};
   if (from <= 1) ++centre_life_;
+  end(econ_);
   for (size_t i = chain.size(); i-- > static_cast<size_t>(from);) end(*chain[i]);
   net_.settle();
   if (pause_ms > 0) net_.run_for(pause_ms);
@@ -182,6 +210,7 @@ void SimFleet::restart_centre(int from, int64_t pause_ms) {
   }
   names.bind("sessions", sessions_ = sync::spawn_sessions(centre_env_, {}, centre_env_.ref("listener"),
                                                           centre_env_.ref("inbox"), centre_env_.ref("centre")));
+  start_books();
 }
 
 sync::RobotStoreOptions SimFleet::disk_of(const std::string& name, uint64_t disk, uint64_t quota_bytes) const {
@@ -372,8 +401,16 @@ Result<sync::Audit> SimFleet::audit(bool content) const {
   return sync::audit(*centre_, stores, options);
 }
 
-Result<sync::CentralDump> SimFleet::dump() const {
-  return sync::dump_central(*centre_, [](std::string_view) -> Status { return {}; });
+Result<Hash> SimFleet::dump() const {
+  const std::string own = "\"" + std::string(econ::econ_stream) + "\"";
+  Sha256 digest;
+  DROVER_TRY(sync::dump_central(*centre_, [&](std::string_view line) -> Status {
+    if (line.find(own) != std::string_view::npos) return {};
+    digest.update(as_bytes(line));
+    digest.update(as_bytes("\n"));
+    return {};
+  }));
+  return digest.finish();
 }
 
 template <class Ask, class Facts>

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/econ/central_econ.hpp"
 #include "actors/network/simulated_network.hpp"
 #include "actors/sync/audit.hpp"
 #include "actors/sync/central_dump.hpp"
@@ -59,8 +60,9 @@ struct FleetOptions {
   uint32_t block_max_bytes = 4096;  // small, so that there are many blocks
   uint32_t piece_bytes = 1024;
   uint64_t window_bytes = 4u << 20;
-  uint64_t blob_idle_ms = 1'000;  // between questions what the centre wants, when it wanted nothing
-  bool disks = false;             // power losses and disk errors are possible
+  uint64_t blob_idle_ms = 1'000;     // between questions what the centre wants, when it wanted nothing
+  bool disks = false;                // power losses and disk errors are possible
+  uint64_t books_period_ms = 1'000;  // between looks of the econ actor, when it has read everything
   sync::InboxConfig inbox;
   sync::CentreConfig centre;
 };
@@ -119,7 +121,11 @@ class SimFleet {
   bool drained() const;
   std::string undrained() const;  // what is missing, of the first robot that lacks something
   Result<sync::Audit> audit(bool content) const;
-  Result<sync::CentralDump> dump() const;
+  // Without the coordinator's own predictions: what it expects depends on what it had learnt by then.
+  Result<Hash> dump() const;
+  // The coordinator's books; null while it has no power.
+  econ::CentralEcon* books() { return books_.get(); }
+  sync::CentralStore& central() { return *centre_; }
   sync::OutboxFacts outbox(SimRobot& robot);
   sync::InboxFacts inbox();
 
@@ -134,6 +140,8 @@ class SimFleet {
   SimNode make_node(const std::string& name);
   void start_robot(SimRobot& robot, int from);
   Status open_robot(SimRobot& robot);
+  Status open_books();
+  void start_books();
   bool drained(const SimRobot& robot) const;
   sync::RobotStoreOptions disk_of(const std::string& name, uint64_t disk, uint64_t quota_bytes) const;
   Verdict about_to(const SimStep& step);
@@ -149,7 +157,9 @@ class SimFleet {
   runtime::Environment& centre_env_;
   network::SimulatedNetwork net_;
   std::shared_ptr<sync::CentralStore> centre_;
-  caf::actor inbox_, centre_actor_, listener_, sessions_;
+  std::shared_ptr<econ::CentralEcon> books_;  // the econ actor's, which runs in this thread as well
+  bool books_unused_ = false;                 // opened since the last actor began
+  caf::actor inbox_, centre_actor_, listener_, sessions_, econ_;
   caf::actor known_listener_;  // the newest; uplinks find a later one by its name
   uint64_t centre_life_ = 0;
   bool centre_died_ = false;

@@ -8,6 +8,7 @@
 
 #include "actors/runtime/rng.hpp"
 #include "stress/sim/armed.hpp"
+#include "stress/sim/books.hpp"
 #include "stress/sim/fleet.hpp"
 #include "stress/sim/workload.hpp"
 
@@ -17,7 +18,7 @@ namespace {
 constexpr std::array<std::string_view, probes> names{
     "links",          "resent blocks",   "blocks not taken", "robot restarts", "centre restarts", "kills in the middle",
     "waits for room", "evictions",       "re-images",        "shared chunks",  "power losses",    "unsynced writes",
-    "full disk",      "refused records", "deaths by poison", "knowledge"};
+    "full disk",      "refused records", "deaths by poison", "knowledge",      "postings",        "reversals"};
 
 std::string robot_name(uint32_t index) {
   return "robot-" + std::to_string(index + 1);
@@ -29,6 +30,7 @@ FleetOptions fleet_options(const StoryPlan& plan, const std::vector<Fault>& faul
   o.folder = folder;
   o.ping_period_ms = plan.ping_period_ms;
   o.blob_idle_ms = plan.blob_idle_ms;
+  o.books_period_ms = plan.books_period_ms;
   o.disks = std::any_of(faults.begin(), faults.end(), [](const Fault& f) {
     return f.kind == FaultKind::power_robot || f.kind == FaultKind::power_centre || f.kind == FaultKind::disk_full;
   });
@@ -371,8 +373,9 @@ class Story {
     }
     result_.drain_ms = fleet_.now_ms() - began_ms;
     if (!done)
-      failed("did not drain within " + std::to_string(plan_.drain_ms_max) +
-             " ms after the last fault: " + fleet_.undrained());
+      return failed("did not drain within " + std::to_string(plan_.drain_ms_max) +
+                    " ms after the last fault: " + fleet_.undrained());
+    fleet_.run_for(3 * static_cast<int64_t>(plan_.books_period_ms));  // the econ actor looks again
   }
 
   // An error that a fault explains.
@@ -397,10 +400,33 @@ class Story {
     for (; seen_lines_ < lines.size(); ++seen_lines_)
       if (lines[seen_lines_].starts_with("error") && !explained(lines[seen_lines_]))
         return failed(when + ": an error was logged: " + lines[seen_lines_]);
-    if (!content) return;
+    look_at_books(when, content);
+    if (!content || !ok()) return;
     result_.records = audit->centre.records;
     for (const auto& stream : audit->streams) probe(Probe::evictions) += stream.chunks_evicted;
     count_streams(*audit);
+    if (ok()) close_books(when, audit->centre.packs);
+  }
+
+  void look_at_books(const std::string& when, bool content) {
+    if (fleet_.books() == nullptr || content || !plan_.books_each_look) return;
+    if (const std::string why = check_books(*fleet_.books()); !why.empty()) failed(when + ": " + why);
+  }
+
+  // In the end, after the actor had time to read what came last.
+  void close_books(const std::string& when, uint64_t datapacks) {
+    const BooksAtRest rest{datapacks, probe(Probe::reimages) > 0, fleet_.options().folder + "/books-again"};
+    if (const std::string why = check_books_at_rest(*fleet_.books(), fleet_.central(), rest); !why.empty())
+      return failed(when + ": " + why);
+    const auto ledger = fleet_.books()->ledger();
+    const auto done = fleet_.books()->env().read([&](const storage::ReadTxn& txn) {
+      return ledger.for_each(txn, {}, [&](const Hash&, const storage::Posting& posting) -> Result<bool> {
+        ++probe(Probe::postings);
+        probe(Probe::reversals) += posting.kind == "reversal";
+        return true;
+      });
+    });
+    if (!done) failed(when + ": books: " + done.error().message());
   }
 
   void look_at_return(const std::string& when) {
@@ -466,8 +492,8 @@ class Story {
     if (chunks_sent < result_.episodes) probe(Probe::shared_chunks) = result_.episodes - chunks_sent;
     const auto dump = fleet_.dump();
     if (!dump) return failed("the coordinator's dump: " + dump.error().message());
-    result_.end = dump->digest;
-    fleet_.simulation().trace(to_hex(dump->digest));
+    result_.end = *dump;
+    fleet_.simulation().trace(to_hex(*dump));
     result_.trace = fleet_.simulation().trace_hash();
   }
 

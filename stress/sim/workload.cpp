@@ -1,5 +1,7 @@
 #include "stress/sim/workload.hpp"
 
+#include <cstdio>
+
 #include "actors/runtime/rng.hpp"
 #include "messages/buggify.hpp"
 #include "messages/datapack.hpp"
@@ -16,6 +18,25 @@ Bytes slice_of(runtime::Rng& rng, size_t bytes) {
   return Bytes::make(bytes, [&](std::span<std::byte> out) {
     for (auto& b : out) b = static_cast<std::byte>(rng.next());
   });
+}
+
+// What was measured, in steps of 0.01, so that equal amounts of money are owed now and then.
+double measured_delta(runtime::Rng& money) {
+  return 0.15 + 0.01 * static_cast<double>(money.below(21));
+}
+
+std::string pack_name(const std::string& robot, uint64_t number) {
+  return robot + "/episode-" + std::to_string(number);
+}
+
+void add_money(Datapack& pack, runtime::Rng& money) {
+  pack.condition.price_per_unit = 0.5;
+  pack.condition.occlusion_level = 0.1 * static_cast<double>(money.below(4));
+  pack.attribution.delta_mpl = measured_delta(money);
+  char text[96];
+  std::snprintf(text, sizeof text, R"({"baseline":{"mpl_units_per_h":40},"mpl_units_per_h":%.2f})",
+                40 * (1 + pack.attribution.delta_mpl));
+  if (money.chance(0.8)) pack.episode_metrics_json = text;
 }
 
 Datapack pack_of(const Episode& episode, runtime::Rng& rng) {
@@ -78,7 +99,39 @@ void add_events(sync::StoreCapture& capture, const std::string& robot, uint64_t 
   if (poisoned(robot, number, work)) capture.records.push_back({RecordKind::event, ns, encode(event)});
 }
 
+Outcome outcome_of(const std::string& robot, uint64_t number, int64_t time_ns, runtime::Rng& money) {
+  Outcome o;
+  o.pack_id = pack_name(robot, number);
+  o.customer_id = econ::terms_for(books_config(), robot).customer_id;
+  char text[48];
+  std::snprintf(text, sizeof text, R"({"delta_mpl":%.2f})", measured_delta(money));
+  o.metrics_json = text;
+  o.time_unix_ns = time_ns;
+  return o;
+}
+
+// Told in any order, and now and then again.
+void add_outcomes(sync::StoreCapture& capture, const std::string& robot, uint64_t number, int64_t end_ns,
+                  runtime::Rng& money) {
+  constexpr int64_t later_ns = 3'600'000'000'000;
+  std::vector<Outcome> told;
+  if (money.chance(0.5)) told.push_back(outcome_of(robot, number, end_ns + later_ns, money));
+  if (money.chance(0.2)) told.push_back(outcome_of(robot, number, end_ns + 2 * later_ns, money));
+  if (number > 0 && money.chance(0.3)) told.push_back(outcome_of(robot, number - 1, end_ns + 3 * later_ns, money));
+  if (told.size() > 1 && money.chance(0.5)) std::swap(told.front(), told.back());
+  if (!told.empty() && money.chance(0.2)) told.push_back(told.front());
+  for (const Outcome& o : told) capture.records.push_back({RecordKind::outcome, o.time_unix_ns, encode(o)});
+}
+
 }  // namespace
+
+econ::ReconcileConfig books_config() {
+  econ::ReconcileConfig config;
+  config.prior_std = 0.2;  // quotes are worth something soon
+  config.prior_weight = 1;
+  config.customers = {{"*", "fleet-owner", 0.5, 100}, {"robot-1", "plant-a", 0.25, 50}};
+  return config;
+}
 
 sync::StoreCapture make_episode(const std::string& robot, uint64_t number, const Work& work) {
   const size_t slice_bytes = work.slice_bytes;
@@ -100,7 +153,11 @@ sync::StoreCapture make_episode(const std::string& robot, uint64_t number, const
   episode.blobs = {storage::describe_blob("slice", "application/octet-stream", slice)};
   sync::StoreCapture capture;
   capture.records.push_back({RecordKind::episode, episode.end_unix_ns, encode(episode)});
-  capture.records.push_back({RecordKind::datapack, episode.end_unix_ns, encode(pack_of(episode, rng))});
+  auto money = runtime::Rng::stream(number, robot + " money");
+  Datapack pack = pack_of(episode, rng);
+  add_money(pack, money);
+  capture.records.push_back({RecordKind::datapack, episode.end_unix_ns, encode(pack)});
+  add_outcomes(capture, robot, number, episode.end_unix_ns, money);
   add_events(capture, robot, number, work, episode.end_unix_ns);
   for (size_t i = 0; i < episode.blobs[0].chunks.size(); ++i)
     capture.chunks.push_back({episode.blobs[0].chunks[i].hash, Bytes::copy_of(storage::chunk_of(slice, i)),

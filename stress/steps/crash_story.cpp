@@ -7,19 +7,21 @@
 
 #include "actors/runtime/rng.hpp"
 #include "stress/sim/armed.hpp"
+#include "stress/sim/books.hpp"
 #include "stress/sim/fleet.hpp"
 #include "stress/sim/workload.hpp"
 
 namespace drover::simulate {
 namespace {
 
-constexpr std::array<std::string_view, stages> stage_names{"capture", "evict",  "upload", "inbox",
-                                                           "central", "answer", "mark"};
+constexpr std::array<std::string_view, stages> stage_names{"capture", "evict", "upload", "inbox",
+                                                           "central", "books", "answer", "mark"};
 constexpr std::array<std::string_view, step_kinds> kind_names{"write", "sync", "commit", "send"};
 
 constexpr uint32_t robots = 2;
 constexpr size_t slice_bytes = 2'000;
 constexpr int64_t down_ms = 200;
+constexpr int64_t books_period_ms = 100;
 constexpr int64_t drain_ms_max = 60'000;
 
 FleetOptions options_of(const CrashPlan& plan, const std::string& folder) {
@@ -29,6 +31,7 @@ FleetOptions options_of(const CrashPlan& plan, const std::string& folder) {
   o.disks = true;
   o.ping_period_ms = 300;
   o.blob_idle_ms = 100;
+  o.books_period_ms = books_period_ms;
   return o;
 }
 
@@ -59,6 +62,7 @@ class CrashStory {
     drain();
     if (ok()) look(true, "at the end");
     if (ok()) count();
+    if (ok()) close_books();
     finish();
     return std::move(result_);
   }
@@ -74,6 +78,7 @@ class CrashStory {
   Stage stage_of(const SimStep& step) const {
     if (step.kind == SimStep::send) return step.node == 0 ? Stage::answer : Stage::upload;
     if (step.node != 0) return capturing_ ? (evicting_ ? Stage::evict : Stage::capture) : Stage::mark;
+    if (step.path.find("/econ/") != std::string_view::npos) return Stage::books;
     return step.path.find("/inbox/") != std::string_view::npos ? Stage::inbox : Stage::central;
   }
 
@@ -185,9 +190,24 @@ class CrashStory {
     if (!audit) return failed(when + ": " + audit.error().message());
     for (const std::string& line : fleet_.simulation().log_lines())
       if (line.starts_with("error")) return failed(when + ": an error was logged: " + line);
-    if (audit->balanced()) return void(audit_ = *audit);
+    if (audit->balanced()) {
+      audit_ = *audit;
+      if (const std::string why = check_books(*fleet_.books()); !why.empty()) failed(when + ": " + why);
+      return;
+    }
     const auto& v = audit->violations.front();
     failed(when + ": " + v.check + ": " + v.where + ": " + v.what);
+  }
+
+  void close_books() {
+    calm_ = true;
+    const BooksAtRest rest{audit_.centre.packs, false, fleet_.options().folder + "/books-again"};
+    if (const std::string why = check_books_at_rest(*fleet_.books(), fleet_.central(), rest); !why.empty())
+      return failed("at the end: " + why);
+    const auto counts = fleet_.books()->counts();
+    if (!counts) return failed("books: " + counts.error().message());
+    result_.postings = counts->ledger.postings;
+    if (result_.postings == 0) failed("no money moved: the run proves less than it says");
   }
 
   void count() {

@@ -23,6 +23,7 @@ enum class Stage : uint8_t {
   upload,   // robot to centre
   inbox,    // the centre's journal of journals
   central,  // effects of records, chunks
+  books,    // predictions, reconciliations, the ledger
   answer,   // centre to robot: acknowledgements among them
   mark,     // the robot writes down what was acknowledged
   count_
@@ -51,6 +52,7 @@ struct CrashResult {
   uint64_t records = 0;   // central in the end
   uint64_t episodes = 0;
   uint64_t evictions = 0;  // each with its receipt
+  uint64_t postings = 0;   // in the ledger in the end
   uint64_t trace = 0;
 };
 

@@ -34,9 +34,9 @@ struct Point {
 };
 
 struct Total {
-  uint64_t points = 0, crashes = 0, unsynced = 0, records = 0, episodes = 0, evictions = 0;
+  uint64_t points = 0, crashes = 0, unsynced = 0, records = 0, episodes = 0, evictions = 0, postings = 0;
   // By kind of what went wrong.
-  uint64_t losses = 0, doubles = 0, unreceipted = 0, others = 0;
+  uint64_t losses = 0, doubles = 0, unreceipted = 0, money = 0, others = 0;
   std::array<std::array<std::array<uint64_t, drover::simulate::losses>, step_kinds>, stages> reached{};
   std::vector<std::pair<Point, std::string>> failed;
 };
@@ -78,6 +78,7 @@ Json json_of(const Point& p, const CrashResult& r) {
           {"records", r.records},
           {"episodes", r.episodes},
           {"evictions", r.evictions},
+          {"postings", r.postings},
           {"trace", r.trace}};
 }
 
@@ -89,7 +90,9 @@ std::string replay(const Point& p) {
 void note_failure(Total& t, const Point& p, const std::string& failure) {
   t.failed.emplace_back(p, failure);
   const auto has = [&](std::string_view text) { return failure.find(text) != std::string::npos; };
-  if (has("receipt"))
+  if (has("books:"))
+    ++t.money;
+  else if (has("receipt"))
     ++t.unreceipted;
   else if (has("captured twice") || has("are stored, the applied records make") || has("already holds"))
     ++t.doubles;
@@ -109,6 +112,7 @@ void take(Total& t, const Point& p, const std::string& line) {
   t.records += j["records"].get<uint64_t>();
   t.episodes += j["episodes"].get<uint64_t>();
   t.evictions += j["evictions"].get<uint64_t>();
+  t.postings += j["postings"].get<uint64_t>();
   ++t.reached[j["stage"].get<size_t>()][j["kind"].get<size_t>()][static_cast<size_t>(p.loss)];
   if (!j["failure"].get<std::string>().empty()) note_failure(t, p, j["failure"]);
 }
@@ -209,10 +213,12 @@ int run(const Options& o) {
   std::printf(
       "\n%llu crash points in %.1f s, %llu power losses (second ones among them), %llu writes were not synced\n",
       u(t.points), real_s, u(t.crashes), u(t.unsynced));
-  std::printf("%llu episodes captured, %llu records central, %llu evictions\n", u(t.episodes), u(t.records),
-              u(t.evictions));
-  std::printf("acknowledged losses %llu, double counts %llu, evictions without a receipt %llu, other violations %llu\n",
-              u(t.losses), u(t.doubles), u(t.unreceipted), u(t.others));
+  std::printf("%llu episodes captured, %llu records central, %llu evictions, %llu postings\n", u(t.episodes),
+              u(t.records), u(t.evictions), u(t.postings));
+  std::printf(
+      "acknowledged losses %llu, double counts %llu, evictions without a receipt %llu, wrong books %llu, other "
+      "violations %llu\n",
+      u(t.losses), u(t.doubles), u(t.unreceipted), u(t.money), u(t.others));
   if (!t.failed.empty()) return std::printf("FAILED: %zu crash points\n", t.failed.size()), 1;
   if (o.points >= 2'000 && !covered(t)) return 1;
   std::printf("PASSED\n");
