@@ -76,7 +76,6 @@ struct Batch {
   uint64_t slice_bytes = 0;
   bool last = false;  // the file is finished with it
   uint64_t annotated = 0, not_annotated = 0;
-  std::optional<std::string> annotator_state{};  // the newest
 };
 
 struct CaptureState {
@@ -205,6 +204,7 @@ struct CaptureState {
     CaptureOptions options;
     options.robot = config.robot;
     options.first_ordinal = start.next_ordinal;
+    options.listener = annotator ? annotator->listener() : nullptr;
     auto opened = open_log(start.file.name, std::move(file), hash, *picked, options);
     if (!opened) return settle(Spool::rejected(start, opened.error().message()));
     mapping = *picked;
@@ -263,7 +263,8 @@ struct CaptureState {
     }
     if (batch.last) batch.mark = end_mark(batch.mark);
     batch.store.marks.push_back(stored(batch.mark));
-    if (batch.annotator_state) batch.store.marks.push_back({annotator_key(), std::move(*batch.annotator_state)});
+    if (auto state = annotator ? annotator->state() : std::nullopt)
+      batch.store.marks.push_back({annotator_key(), std::move(*state)});
     for (auto& mark_gone : std::exchange(to_erase, {})) batch.store.marks.push_back(std::move(mark_gone));
     if (batch.mark.state == MarkState::quarantined) {
       env->log(LogLevel::warn,
@@ -334,7 +335,6 @@ struct CaptureState {
       ++batch.annotated;
       batch.store.records.push_back({RecordKind::enrichment, time_unix_ns, encode(*said->record)});
     }
-    if (said->state) batch.annotator_state = std::move(said->state);
   }
 
   // Shares the slice's bytes.

@@ -150,6 +150,12 @@ std::optional<ClockFormat> clock_format_from_name(std::string_view name) noexcep
   return std::nullopt;
 }
 
+std::optional<int64_t> parse_time_cell(std::string_view cell, const ClockRule& rule) noexcept {
+  std::string_view text = trim(cell);
+  if (text.size() > 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
+  return parse_time(text, rule);
+}
+
 std::optional<int64_t> parse_utc_offset(std::string_view text) noexcept {
   text = trim(text);
   if (text == "Z" || text == "z" || text == "UTC") return 0;

@@ -36,6 +36,8 @@ struct ClockRule {
   Decimal decimal = Decimal::automatic;
 };
 std::optional<int64_t> parse_time(std::string_view text, const ClockRule& rule) noexcept;
+// Of a CSV cell: blanks around it do not matter, and some exports keep the quotes of a quoted time as part of the cell.
+std::optional<int64_t> parse_time_cell(std::string_view cell, const ClockRule& rule) noexcept;
 
 // "+02:00", "-05:30", "Z" in seconds.
 std::optional<int64_t> parse_utc_offset(std::string_view text) noexcept;

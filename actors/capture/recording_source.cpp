@@ -11,6 +11,43 @@
 namespace drover::capture {
 namespace {
 
+// Two who hear the same.
+class BothHear final : public RecordingVisitor {
+ public:
+  BothHear(RecordingVisitor& a, RecordingVisitor& b) : a_(a), b_(b) {}
+  void start(const RecordingStart& start) override { a_.start(start), b_.start(start); }
+  void joints(double time_s, const JointSample& s) override { a_.joints(time_s, s), b_.joints(time_s, s); }
+  void image(double time_s, const RecordedCamera& camera, const Bytes& jpeg) override {
+    a_.image(time_s, camera, jpeg), b_.image(time_s, camera, jpeg);
+  }
+  void objects(double time_s, std::span<const RecordedFrame> f) override {
+    a_.objects(time_s, f), b_.objects(time_s, f);
+  }
+  void sense(double time_s, const RecordedSense& s) override { a_.sense(time_s, s), b_.sense(time_s, s); }
+  void contacts(double time_s, std::span<const RecordedContact> c) override {
+    a_.contacts(time_s, c), b_.contacts(time_s, c);
+  }
+  void event(const RecordedEvent& event) override { a_.event(event), b_.event(event); }
+  void skill_begin(const RecordedSkill& skill) override { a_.skill_begin(skill), b_.skill_begin(skill); }
+  void skill_end(const RecordedSkill& skill) override { a_.skill_end(skill), b_.skill_end(skill); }
+  void energy(double time_s, const RecordedEnergy& e) override { a_.energy(time_s, e), b_.energy(time_s, e); }
+  void end(const RecordingEnd& end) override { a_.end(end), b_.end(end); }
+
+ private:
+  RecordingVisitor& a_;
+  RecordingVisitor& b_;
+};
+
+Result<RecordingReport> read_for(RecordingFacts& facts, const SourceInput& input) {
+  SourceListener* const listener = input.options.listener;
+  RecordingVisitor* const heard = listener != nullptr ? listener->recording() : nullptr;
+  if (heard == nullptr) return read_recording(input.file, facts);
+  BothHear both(facts, *heard);
+  auto report = read_recording(input.file, both);
+  listener->cut(0, report && !report->damage);
+  return report;
+}
+
 class RecordingSource final : public LogSource {
  public:
   static Result<std::unique_ptr<LogSource>> open(SourceInput input);
@@ -52,7 +89,7 @@ Result<Bytes> RecordingSource::write_slice(const SourceInput& input, const Captu
 
 Status RecordingSource::read(const SourceInput& input) {
   RecordingFacts facts;
-  DROVER_ASSIGN(const RecordingReport reading, read_recording(input.file, facts));
+  DROVER_ASSIGN(const RecordingReport reading, read_for(facts, input));
   DROVER_ASSIGN(CapturedEpisode episode, facts.episode(reading));
   Episode& h = episode.header;
   h.robot = input.options.robot;

@@ -157,6 +157,7 @@ Result<std::unique_ptr<LogSource>> open_log(const std::string& name, std::shared
   if (file->size() > options.source_bytes_max)
     return fail(Errc::too_large, printable(name),
                 std::to_string(file->size()) + " bytes; the bound is " + std::to_string(options.source_bytes_max));
+  if (options.listener != nullptr) options.listener->begin(hash, mapping);
   SourceInput input{name, std::move(file), hash, std::move(mapping), std::move(options)};
   switch (input.mapping->format) {
     case LogFormat::recording:

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "actors/capture/captured.hpp"
+#include "actors/capture/listener.hpp"
 #include "actors/capture/mapping.hpp"
 #include "storage/mcap/io.hpp"
 
@@ -25,6 +26,7 @@ struct CaptureOptions {
   uint64_t first_ordinal = 0;  // episodes before it are not given out
   uint64_t source_bytes_max = uint64_t{64} << 30;
   uint64_t slice_bytes_max = uint64_t{64} << 20;  // an episode is cut when its raw bytes would exceed this
+  SourceListener* listener = nullptr;             // hears what is decoded; must outlive the source; null: nobody
 };
 
 struct SourceDamage {

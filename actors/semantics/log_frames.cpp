@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "actors/capture/clock.hpp"
 #include "actors/capture/csv.hpp"
@@ -17,6 +18,8 @@ namespace {
 
 using capture::ClockFormat;
 using capture::Mapping;
+
+constexpr size_t frames_ahead_max = 4096;
 
 // Where one column's value goes.
 enum class Target : uint8_t { joint_rad, joint_rad_per_s, joint_Nm, force_N, gripper_m, current_A, voltage_V };
@@ -62,23 +65,24 @@ std::optional<Binding> bind_channel(std::string_view name, size_t cell, const ca
   return std::nullopt;
 }
 
-class LogReader {
+// Lines of a CSV log as frames.
+class CsvFrames {
  public:
-  LogReader(const capture::CapturedEpisode& episode, const Mapping& mapping)
-      : episode_(episode), mapping_(mapping), reader_(mcap::memory_source(episode.slice), mapping.csv.format) {}
-
-  Result<Rollout> run();
+  // Errors: not_found (no clock column).
+  Status bind(std::span<const std::string> names, const Mapping& mapping);
+  void take(const capture::HeardRow& heard);
+  // The frames so far; then as after bind().
+  Rollout finish();
 
  private:
-  Status bind();
-  void describe();
-  std::optional<double> time_s(const capture::CsvRow& row);
-  void fill(const capture::CsvRow& row);
+  uint32_t bound_signals() const;
+  std::optional<double> time_s(const capture::HeardRow& heard);
+  void fill(const capture::HeardRow& heard);
   void store(const Binding& binding, double value);
+  std::optional<double> number(const capture::HeardRow& heard, size_t cell) const;
 
-  const capture::CapturedEpisode& episode_;
-  const Mapping& mapping_;
-  capture::CsvReader reader_;
+  capture::ClockConfig clock_;
+  capture::Decimal decimal_ = capture::Decimal::automatic;
   std::vector<Binding> bindings_;
   std::vector<AlarmBinding> alarms_;
   std::optional<size_t> clock_cell_;
@@ -89,51 +93,61 @@ class LogReader {
   uint64_t rows_ = 0;
 };
 
-Status LogReader::bind() {
-  DROVER_TRY(reader_.read_header());
-  const auto& names = reader_.header();
-  uint32_t signals = 0;
+Status CsvFrames::bind(std::span<const std::string> names, const Mapping& mapping) {
+  clock_ = mapping.clock;
+  decimal_ = mapping.csv.decimal;
   for (size_t cell = 0; cell < names.size(); ++cell) {
-    if (names[cell] == mapping_.clock.column) clock_cell_ = cell;
-    for (const capture::ChannelRule& rule : mapping_.channels) {
+    if (names[cell] == clock_.column) clock_cell_ = cell;
+    for (const capture::ChannelRule& rule : mapping.channels) {
       const auto captured = rule.column.match(names[cell]);
       if (!captured) continue;
       if (const auto b = bind_channel(rule.name.expand(*captured), cell, rule)) bindings_.push_back(*b);
       break;
     }
-    for (const capture::EventRule& rule : mapping_.events)
+    for (const capture::EventRule& rule : mapping.events)
       if (rule.column == names[cell] && alarm_of_event(rule.kind) != 0)
         alarms_.push_back({cell, alarm_of_event(rule.kind), rule.when});
   }
+  for (const Binding& b : bindings_)
+    if (b.target <= Target::joint_Nm)
+      rollout_.joint_count = std::max(rollout_.joint_count, static_cast<uint32_t>(b.index + 1));
+  rollout_.signals = bound_signals();
+  if (clock_.rule.format != ClockFormat::row && !clock_cell_)
+    return fail(Errc::not_found, mapping.kind, "no column " + clock_.column);
+  return {};
+}
+
+uint32_t CsvFrames::bound_signals() const {
+  uint32_t signals = alarms_.empty() ? 0 : uint32_t{signal_alarms};
   bool current = false, voltage = false;
   for (const Binding& b : bindings_) {
     if (b.target == Target::joint_rad_per_s) signals |= signal_joints;
     if (b.target == Target::joint_Nm) signals |= signal_torque;
     if (b.target == Target::force_N) signals |= signal_force;
     if (b.target == Target::gripper_m) signals |= signal_gripper;
-    if (b.target <= Target::joint_Nm)
-      rollout_.joint_count = std::max(rollout_.joint_count, static_cast<uint32_t>(b.index + 1));
     current = current || b.target == Target::current_A;
     voltage = voltage || b.target == Target::voltage_V;
   }
-  if (current && voltage) signals |= signal_power;
-  if (!alarms_.empty()) signals |= signal_alarms;
-  rollout_.signals = signals;
-  if (mapping_.clock.rule.format != ClockFormat::row && !clock_cell_)
-    return fail(Errc::not_found, episode_.slice_name, "no column " + mapping_.clock.column);
-  return {};
+  return current && voltage ? signals | signal_power : signals;
 }
 
-std::optional<double> LogReader::time_s(const capture::CsvRow& row) {
-  if (mapping_.clock.rule.format == ClockFormat::row) return static_cast<double>(rows_) / mapping_.clock.rate_hz;
-  if (*clock_cell_ >= row.cells.size()) return std::nullopt;
-  const auto time_ns = capture::parse_time(capture::trim(row.cells[*clock_cell_]), mapping_.clock.rule);
+std::optional<double> CsvFrames::time_s(const capture::HeardRow& heard) {
+  if (clock_.rule.format == ClockFormat::row) return static_cast<double>(rows_) / clock_.rate_hz;
+  auto time_ns = heard.time_ns;
+  if (!heard.time_read && *clock_cell_ < heard.row.cells.size())
+    time_ns = capture::parse_time_cell(heard.row.cells[*clock_cell_], clock_.rule);
   if (!time_ns) return std::nullopt;
   if (!start_ns_) start_ns_ = *time_ns;
   return static_cast<double>(*time_ns - *start_ns_) * 1e-9;
 }
 
-void LogReader::store(const Binding& b, double value) {
+std::optional<double> CsvFrames::number(const capture::HeardRow& heard, size_t cell) const {
+  if (cell >= heard.row.cells.size()) return std::nullopt;
+  if (cell < heard.numbers.size() && !std::isnan(heard.numbers[cell])) return heard.numbers[cell];
+  return capture::parse_number(heard.row.cells[cell], decimal_);
+}
+
+void CsvFrames::store(const Binding& b, double value) {
   const auto v = static_cast<float>(value * b.scale + b.offset);
   switch (b.target) {
     case Target::joint_rad:
@@ -160,47 +174,67 @@ void LogReader::store(const Binding& b, double value) {
   }
 }
 
-void LogReader::fill(const capture::CsvRow& row) {
-  for (const Binding& b : bindings_) {
-    if (b.cell >= row.cells.size()) continue;
-    if (const auto value = capture::parse_number(capture::trim(row.cells[b.cell]), mapping_.csv.decimal))
-      store(b, *value);
-  }
+void CsvFrames::fill(const capture::HeardRow& heard) {
+  for (const Binding& b : bindings_)
+    if (const auto value = number(heard, b.cell)) store(b, *value);
   frame_.power_W = static_cast<float>(current_A_ * voltage_V_);
   frame_.alarms = 0;
   for (const AlarmBinding& a : alarms_) {
-    if (a.cell >= row.cells.size()) continue;
-    const std::string_view text = capture::trim(row.cells[a.cell]);
-    const auto value = capture::parse_number(text, mapping_.csv.decimal);
-    const bool holds = a.when.on_text() ? a.when.holds(text) : value && a.when.holds(*value);
+    if (a.cell >= heard.row.cells.size()) continue;
+    bool holds = false;
+    if (a.when.on_text()) {
+      holds = a.when.holds(capture::trim(heard.row.cells[a.cell]));
+    } else if (const auto value = number(heard, a.cell)) {
+      holds = a.when.holds(*value);
+    }
     if (holds) frame_.alarms = static_cast<uint16_t>(frame_.alarms | a.alarm);
   }
 }
 
-void LogReader::describe() {
-  rollout_.id = episode_.header.episode_id;
-  rollout_.robot = episode_.header.robot;
-  rollout_.task_name = episode_.header.task_name;
-  rollout_.source = RolloutSource::real_log;
-  rollout_.world = mapping_.kind;
-  rollout_.outcome = episode_.header.outcome == "recovered" ? "success" : episode_.header.outcome;
-  const size_t n = rollout_.frames.size();
-  const double seconds = n > 1 ? rollout_.frames.back().time_s - rollout_.frames.front().time_s : 0;
-  if (seconds > 0) rollout_.rate_hz = static_cast<double>(n - 1) / seconds;
+void CsvFrames::take(const capture::HeardRow& heard) {
+  const auto time = time_s(heard);
+  ++rows_;
+  if (!time || (!rollout_.frames.empty() && *time <= rollout_.frames.back().time_s)) return;
+  fill(heard);
+  frame_.time_s = *time;
+  rollout_.frames.push_back(frame_);
 }
 
-Result<Rollout> LogReader::run() {
-  DROVER_TRY(bind());
-  while (const capture::CsvRow* row = reader_.next()) {
-    const auto time = time_s(*row);
-    ++rows_;
-    if (!time || (!rollout_.frames.empty() && *time <= rollout_.frames.back().time_s)) continue;
-    fill(*row);
-    frame_.time_s = *time;
-    rollout_.frames.push_back(frame_);
-  }
-  describe();
-  return std::move(rollout_);
+Rollout CsvFrames::finish() {
+  auto frames = std::exchange(rollout_.frames, {});
+  rollout_.frames.reserve(std::min(frames.size(), frames_ahead_max));  // the next episode is about as long
+  Rollout out;
+  out.joint_count = rollout_.joint_count;
+  out.signals = rollout_.signals;
+  out.frames = std::move(frames);
+  frame_ = {};
+  current_A_ = voltage_V_ = 0;
+  start_ns_.reset();
+  rows_ = 0;
+  return out;
+}
+
+void describe_log(const capture::CapturedEpisode& episode, const Mapping& mapping, Rollout& out) {
+  out.id = episode.header.episode_id;
+  out.robot = episode.header.robot;
+  out.task_name = episode.header.task_name;
+  out.source = RolloutSource::real_log;
+  out.world = mapping.kind;
+  out.outcome = episode.header.outcome == "recovered" ? "success" : episode.header.outcome;
+  const size_t n = out.frames.size();
+  const double seconds = n > 1 ? out.frames.back().time_s - out.frames.front().time_s : 0;
+  if (seconds > 0) out.rate_hz = static_cast<double>(n - 1) / seconds;
+}
+
+Result<Rollout> rollout_from_csv(const capture::CapturedEpisode& episode, const Mapping& mapping) {
+  capture::CsvReader reader(mcap::memory_source(episode.slice), mapping.csv.format);
+  DROVER_TRY(reader.read_header());
+  CsvFrames frames;
+  DROVER_TRY(frames.bind(reader.header(), mapping));
+  while (const capture::CsvRow* row = reader.next()) frames.take({*row, false, {}, {}});
+  Rollout out = frames.finish();
+  describe_log(episode, mapping, out);
+  return out;
 }
 
 // Joints and senses come as messages of their own; a frame is made at each sense, with the joints seen last.
@@ -288,11 +322,65 @@ class RecordingFrames final : public capture::RecordingVisitor {
 
 }  // namespace
 
+struct FrameListener::Heard {
+  std::shared_ptr<const Mapping> mapping;
+  Hash source_hash{};
+  std::optional<CsvFrames> csv;
+  std::optional<RecordingFrames> recording;
+};
+
+FrameListener::FrameListener() : heard_(std::make_unique<Heard>()) {}
+FrameListener::~FrameListener() = default;
+
+void FrameListener::begin(const Hash& source_hash, const std::shared_ptr<const Mapping>& mapping) {
+  *heard_ = Heard{mapping, source_hash, {}, {}};
+  done_.reset();
+}
+
+capture::RecordingVisitor* FrameListener::recording() {
+  return &heard_->recording.emplace();
+}
+
+void FrameListener::header(std::span<const std::string> names) {
+  if (!heard_->csv.emplace().bind(names, *heard_->mapping)) heard_->csv.reset();
+}
+
+void FrameListener::row(const capture::HeardRow& row) {
+  if (heard_->csv) heard_->csv->take(row);
+}
+
+void FrameListener::cut(uint64_t ordinal, bool whole) {
+  done_.reset();
+  Rollout frames;
+  if (heard_->csv) {
+    frames = heard_->csv->finish();
+  } else if (heard_->recording) {
+    frames = std::move(heard_->recording->rollout);
+    heard_->recording.reset();
+  } else {
+    return;
+  }
+  if (whole) done_ = Done{ordinal, std::move(frames)};
+}
+
+std::optional<Rollout> FrameListener::take(const capture::CapturedEpisode& episode, const Mapping& mapping) {
+  auto done = std::exchange(done_, std::nullopt);
+  if (!done || done->ordinal != episode.ordinal || heard_->source_hash != episode.header.source_hash)
+    return std::nullopt;
+  if (heard_->csv) {
+    describe_log(episode, mapping, done->rollout);
+  } else {
+    done->rollout.id = episode.header.episode_id;
+    done->rollout.robot = episode.header.robot;
+  }
+  return std::move(done->rollout);
+}
+
 Result<Rollout> rollout_from_log(const capture::CapturedEpisode& episode, const capture::Mapping& mapping) {
   if (mapping.format == capture::LogFormat::mcap) return rollout_from_mcap(episode, mapping);
   if (mapping.format != capture::LogFormat::csv)
     return fail(Errc::invalid_argument, episode.slice_name, "is a recording, not a log");
-  return LogReader(episode, mapping).run();
+  return rollout_from_csv(episode, mapping);
 }
 
 Result<Rollout> rollout_from_recording(const std::shared_ptr<const mcap::Source>& file) {

@@ -5,7 +5,11 @@
 // blank cell holds its last value. Rows without a readable time, or not after the one before, are left out.
 #pragma once
 
+#include <memory>
+#include <optional>
+
 #include "actors/capture/captured.hpp"
+#include "actors/capture/listener.hpp"
 #include "actors/capture/mapping.hpp"
 #include "actors/capture/recording_reader.hpp"
 #include "actors/semantics/rollout.hpp"
@@ -23,5 +27,29 @@ Result<Rollout> rollout_from_mcap(const capture::CapturedEpisode& episode, const
 // A recording (actors/capture/RECORDING.md): its joints, senses and sights. A cut recording gives the frames before the
 // cut. Errors: those of read_recording; invalid_argument (more arm joints than a frame has).
 Result<Rollout> rollout_from_recording(const std::shared_ptr<const mcap::Source>& file);
+
+// The same frames, to the bit, of what is decoded anyway: it hears a source (CaptureOptions::listener).
+class FrameListener final : public capture::SourceListener {
+ public:
+  FrameListener();
+  ~FrameListener() override;
+  void begin(const Hash& source_hash, const std::shared_ptr<const capture::Mapping>& mapping) override;
+  capture::RecordingVisitor* recording() override;
+  void header(std::span<const std::string> names) override;
+  void row(const capture::HeardRow& row) override;
+  void cut(uint64_t ordinal, bool whole) override;
+
+  // Of the episode that was cut last, once; nothing: it was not heard whole, its slice has to be read.
+  std::optional<Rollout> take(const capture::CapturedEpisode& episode, const capture::Mapping& mapping);
+
+ private:
+  struct Heard;
+  struct Done {
+    uint64_t ordinal = 0;
+    Rollout rollout;
+  };
+  std::unique_ptr<Heard> heard_;
+  std::optional<Done> done_;
+};
 
 }  // namespace drover::semantics

@@ -2,11 +2,11 @@
 
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "actors/semantics/datapack_facts.hpp"
 #include "actors/semantics/episode_segments.hpp"
 #include "actors/semantics/json_text.hpp"
-#include "actors/semantics/log_frames.hpp"
 #include "storage/mcap/io.hpp"
 
 namespace drover::semantics {
@@ -59,10 +59,19 @@ Status RobotSegmenter::restore(std::string_view state) {
   return {};
 }
 
+std::optional<std::string> RobotSegmenter::state() {
+  if (!std::exchange(learnt_, false)) return std::nullopt;
+  return reference_.json();
+}
+
 Result<capture::Annotation> RobotSegmenter::annotate(const capture::CapturedEpisode& episode,
                                                      const capture::Mapping& mapping, const Datapack& pack) {
   capture::Annotation out;
-  DROVER_ASSIGN(Rollout rollout, frames_of(episode, mapping));
+  auto heard = frames_.take(episode, mapping);
+  if (!heard) {
+    DROVER_ASSIGN(heard, frames_of(episode, mapping));
+  }
+  Rollout rollout = std::move(*heard);
   if ((rollout.signals & telling_signals) == 0 || rollout.frames.empty()) return out;
   rollout.family = task_family(rollout.task_name, rules_->vocabulary);
   EpisodeSegments found;
@@ -86,7 +95,7 @@ Result<capture::Annotation> RobotSegmenter::annotate(const capture::CapturedEpis
   found.tags_json = std::move(tags_text).text();
   if (!reference_.ready()) {
     reference_.learn(facts, rollout.embedding);
-    out.state = reference_.json();
+    learnt_ = true;
   }
   rollout.frames.clear();
   found.episode = std::move(rollout);

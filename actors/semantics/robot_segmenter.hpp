@@ -2,9 +2,10 @@
 // segments, and segments the record that is journaled with the episode's datapack (episode_segments.hpp), with the OOD
 // and recovery tags that the robot can tell by itself. Pure: no clock, no disk after load().
 //
-// Reads logs in CSV and MCAP form and recordings (log_frames.hpp). What is out of distribution is told by a reference
-// of the robot's own first episodes; it is the state that restore() takes up, so that the same episodes give the same
-// records whatever restarts lie between. Threads: one at a time.
+// Reads logs in CSV and MCAP form and recordings (log_frames.hpp): from what the source decodes anyway where it hears
+// the source, else from the episode's slice; the frames are the same. What is out of distribution is told by a
+// reference of the robot's own first episodes; it is the state that restore() takes up, so that the same episodes give
+// the same records whatever restarts lie between. Threads: one at a time.
 #pragma once
 
 #include <memory>
@@ -14,6 +15,7 @@
 
 #include "actors/capture/annotator.hpp"
 #include "actors/semantics/enrichment.hpp"
+#include "actors/semantics/log_frames.hpp"
 #include "actors/semantics/ontology.hpp"
 #include "actors/semantics/pipeline.hpp"
 #include "actors/semantics/primitive.hpp"
@@ -41,14 +43,18 @@ class RobotSegmenter final : public capture::EpisodeAnnotator {
   explicit RobotSegmenter(std::shared_ptr<const RobotSegmenterRules> rules);
 
   Status restore(std::string_view state) override;
+  capture::SourceListener* listener() override { return &frames_; }
   // No record where the episode has no signal that shows whether the robot moves.
   Result<capture::Annotation> annotate(const capture::CapturedEpisode& episode, const capture::Mapping& mapping,
                                        const Datapack& pack) override;
+  std::optional<std::string> state() override;
 
  private:
   std::shared_ptr<const RobotSegmenterRules> rules_;
+  FrameListener frames_;
   Segmenter segmenter_;
   TrainingReference reference_;
+  bool learnt_ = false;  // since the state was asked for
 };
 
 }  // namespace drover::semantics

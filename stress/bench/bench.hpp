@@ -104,6 +104,7 @@ void bench_sampling(Report& report, const Settings& settings);
 void bench_recovery(Report& report, const Settings& settings);
 void bench_daemons(Report& report, const Settings& settings);
 void bench_capture(Report& report, const Settings& settings);
+void bench_segments(Report& report, const Settings& settings);
 
 // Hidden role of the program: fills a store until it is killed. See recovery_bench.cpp.
 int fill_until_killed(const std::string& kind, const std::string& dir);

@@ -26,6 +26,7 @@ constexpr Bench benches[] = {
     {"recovery", "reopening stores after kill -9", bench_recovery},
     {"daemons", "start, memory, 1,000 idle robots", bench_daemons},
     {"capture", "physics episodes with pictures into the journal", bench_capture},
+    {"segments", "what segmentation adds to capture", bench_segments},
     {"packs", "queries and statistics of datapacks", bench_packs},
     {"sampling", "batches of datapacks to train on", bench_sampling},
     {"novelty", "nearest earlier datapacks among a million", bench_novelty},
@@ -42,7 +43,9 @@ int main(int argc, char** argv) {
   CLI::App app("Drover's benchmarks. Stores are made in a folder of their own and removed.");
   app.add_flag("--quick", settings.quick, "a quarter of the load, no 1 M packs");
   app.add_flag("--own-only", settings.own_only, "sync without raw limits and Redis, for profilers");
-  app.add_option("--only", only, "run only these: journal, sync, latency, recovery, daemons, capture, packs, novelty");
+  app.add_option(
+      "--only", only,
+      "run only these: journal, sync, latency, recovery, daemons, capture, segments, packs, sampling, novelty");
   app.add_option("--json", json, "write the rows to this file too");
   app.add_option("--dir", settings.dir, "folder on the disk that is to be measured");
   app.add_option("--seed", settings.seed, "decides the contents of the records");
