@@ -7,6 +7,8 @@
 #include <set>
 
 #include "actors/capture/spool.hpp"
+#include "actors/semantics/episode_segments.hpp"
+#include "actors/semantics/vocabulary.hpp"
 #include "actors/sync/audit.hpp"
 #include "actors/sync/central_store.hpp"
 #include "actors/sync/robot_store.hpp"
@@ -30,6 +32,7 @@ struct Stream {
   std::vector<RecordId> records;
   std::vector<std::string> episodes;  // ids in the order of their records
   std::vector<Event> events;
+  std::vector<Enrichment> segments;  // what the robot's own segmenter found
   uint64_t datapacks = 0;
   uint64_t bytes = 0;
 };
@@ -56,6 +59,10 @@ Status take_block(const Block& block, Stream& stream) {
     if (record.kind == RecordKind::event) {
       DROVER_ASSIGN(auto event, decode_event(record.payload));
       stream.events.push_back(std::move(event));
+    }
+    if (record.kind == RecordKind::enrichment) {
+      DROVER_ASSIGN(auto said, decode_enrichment(record.payload));
+      if (said.source == semantics::robot_segmenter_source) stream.segments.push_back(std::move(said));
     }
     if (record.kind != RecordKind::episode) continue;
     DROVER_ASSIGN(const auto episode, decode_episode(record.payload));
@@ -84,6 +91,8 @@ class Checker {
   Status read_world(const ReadTxn& txn);
   void check_bodies();
   void check_physics();
+  void check_segments();
+  void check_words(const semantics::EpisodeSegments& found, const semantics::Vocabulary& words, Promise& known);
   void check_applied();
   void check_audit();
   void check_faults();
@@ -441,6 +450,63 @@ void Checker::check_physics() {
        fmt::format("states, skills, events and {:.1f} J to the bit", work_J));
 }
 
+// ---- segments
+
+// Nothing that only this robot understands.
+void Checker::check_words(const semantics::EpisodeSegments& found, const semantics::Vocabulary& words, Promise& known) {
+  using semantics::TermKind;
+  const std::string& id = found.episode.id;
+  for (const semantics::Segment& s : found.segments) {
+    known.expect(bool(words.find(TermKind::action, semantics::label_name(s.label))),
+                 fmt::format("{}: {} is no action", id, semantics::label_name(s.label)));
+    known.expect(s.reason == semantics::Reason::none || words.find(TermKind::failure, semantics::reason_name(s.reason)),
+                 fmt::format("{}: {} is no failure", id, semantics::reason_name(s.reason)));
+  }
+  for (const semantics::ObjectInfo& thing : found.episode.objects)
+    known.expect(bool(words.find(TermKind::object, thing.category)),
+                 fmt::format("{}: {} is no object", id, thing.category));
+  for (const std::string& word : found.words)
+    known.expect(word.starts_with("ood:") || word.starts_with("recovery:"), fmt::format("{}: {}", id, word));
+}
+
+// Counted from the slices by the inputs' own account, and from the recordings of the physics.
+void Checker::check_segments() {
+  Promise there, known;
+  const auto words = semantics::Vocabulary::load(in_.vocabulary);
+  if (!words) known.fail_with(words.error().message());
+  std::map<std::string, uint64_t> frames;  // by robot and episode, of the records at the centre
+  for (size_t i = 0; i < in_.robots.size(); ++i) {
+    for (const Enrichment& said : inboxes_[i].segments) {
+      const auto found = semantics::parse_segments(said.tags_json);
+      if (!found) {
+        there.fail_with(said.pack_id + ": " + found.error().message());
+        continue;
+      }
+      const std::string key = in_.robots[i] + "\n" + found->episode.id;
+      const auto pack = packs_.find(key);
+      there.expect(pack != packs_.end() && pack->second.pack_id == said.pack_id,
+                   found->episode.id + ": its segments are of another datapack");
+      there.expect(frames.emplace(key, found->frames).second, found->episode.id + " has segments twice");
+      there.expect(!found->segments.empty(), found->episode.id + " has no segments");
+      out_.segments += found->segments.size();
+      if (words) check_words(*found, *words, known);
+    }
+  }
+  const auto expect = [&](const std::string& key, const std::string& id, std::optional<uint64_t> count) {
+    const auto at = frames.find(key);
+    if (at == frames.end()) return there.expect(count == 0, id + " has frames, but no segments");
+    there.expect(!count || at->second == *count, fmt::format("{}: segments of {} frames", id, at->second));
+  };
+  for (const LogFile& file : in_.inputs.files)
+    for (const ExpectedEpisode& want : file.episodes)
+      expect(in_.robots[file.robot] + "\n" + want.episode_id, want.episode_id, want.frames);
+  for (const WorldEpisode& e : out_.world)
+    if (e.complete) expect(e.robot + "\n" + e.episode_id, e.episode_id, std::nullopt);
+  tell("every episode that shows motion has its robot's segments", there,
+       fmt::format("{} episodes, {} segments; frames counted from the slices", frames.size(), out_.segments));
+  tell("segments speak the vocabulary", known, "actions, failures, objects and tags");
+}
+
 void Checker::check_applied() {
   Promise applied;
   for (size_t i = 0; i < in_.robots.size(); ++i) {
@@ -519,6 +585,7 @@ Findings Checker::run() {
     check_bodies();
     check_physics();
   }
+  check_segments();
   check_applied();
   Promise blobs;
   const Status rest = centre_->central_env().read([&](const ReadTxn& txn) -> Status {

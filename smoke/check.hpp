@@ -28,7 +28,8 @@ struct CheckInput {
   uint64_t error_lines = 0;
   std::string first_error;
   bool drained = false;
-  std::string trouble;  // why the run did not end as it should; empty: it did
+  std::string trouble;     // why the run did not end as it should; empty: it did
+  std::string vocabulary;  // file
 };
 
 struct TaskFigures {
@@ -55,6 +56,7 @@ struct Findings {
   uint64_t inbox_bytes = 0;
   uint64_t pack_bytes = 0;
   uint64_t chunk_bytes = 0;         // held at the centre
+  uint64_t segments = 0;            // that robots found in their episodes, at the centre
   uint64_t world_explained = 0;     // physics episodes that did not arrive, with an event that says why
   std::vector<WorldEpisode> world;  // physics episodes at the centre, by robot and seed
 };

@@ -8,6 +8,7 @@
 
 #include "actors/capture/generate.hpp"
 #include "actors/capture/source.hpp"
+#include "actors/semantics/log_frames.hpp"
 
 namespace drover::smoke {
 namespace {
@@ -46,6 +47,15 @@ std::string spool_name(const std::string& folder, const std::string& path) {
   return name.size() <= 200 ? name : name.substr(name.size() - 200);
 }
 
+// From the slice, where robots use what they decode anyway.
+uint64_t frames_of(const capture::CapturedEpisode& episode, const capture::Mapping& mapping) {
+  const auto rollout = mapping.format == capture::LogFormat::recording
+                           ? semantics::rollout_from_recording(mcap::memory_source(episode.slice))
+                           : semantics::rollout_from_log(episode, mapping);
+  const bool telling = rollout && (rollout->signals & (semantics::signal_joints | semantics::signal_tool)) != 0;
+  return telling ? rollout->frames.size() : 0;
+}
+
 Status read_episodes(LogFile& file, const Mappings& mappings, const std::string& robot) {
   DROVER_ASSIGN(auto source, mcap::file_source(file.path));
   DROVER_ASSIGN(const auto mapping, capture::choose_mapping(file.name, source, mappings));
@@ -58,7 +68,8 @@ Status read_episodes(LogFile& file, const Mappings& mappings, const std::string&
     if (!next) return {};
     const capture::CapturedEpisode& episode = *next;
     file.episodes.push_back({episode.header.episode_id, episode.ordinal, episode.header.start_unix_ns,
-                             episode.header.rows, episode.slice.size(), sha256(episode.slice.view())});
+                             episode.header.rows, episode.slice.size(), sha256(episode.slice.view()),
+                             frames_of(episode, *mapping)});
   }
 }
 

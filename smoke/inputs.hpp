@@ -26,6 +26,7 @@ struct ExpectedEpisode {
   uint64_t rows = 0;
   uint64_t slice_bytes = 0;  // raw bytes of the episode
   Hash slice_hash{};
+  uint64_t frames = 0;  // that its slice gives to segmentation; 0: nothing in it shows whether the robot moves
 };
 
 struct LogFile {

@@ -211,8 +211,9 @@ class Run {
 
   void finish() {
     const auto runs = runs_.get();
-    const Findings findings = check({inputs_, bodies_, runs, course_, robots_, robot_stores_, central_store_,
-                                     log_->errors(), log_->first_error(), trouble_.empty(), trouble_});
+    const Findings findings =
+        check({inputs_, bodies_, runs, course_, robots_, robot_stores_, central_store_, log_->errors(),
+               log_->first_error(), trouble_.empty(), trouble_, options_.configs + "/semantics/vocabulary.toml"});
     const double wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
     report_ = make_report({inputs_, course_, findings, robots_, source_, options_.seed, wall_s});
   }

@@ -82,6 +82,7 @@ TEST_CASE("smoke: a fleet with faults keeps every promise, and says so") {
   CHECK(physics + metrics["world_episodes"]["explained"].get<int>() == 4);
   CHECK(metrics["world_episodes"]["prefixes"] <= 1);  // of the robot that was killed
   for (const char* name : {"every physics episode is whole, or a labelled prefix",
+                           "every episode that shows motion has its robot's segments", "segments speak the vocabulary",
                            "physics episodes equal an independent run of their seeds"}) {
     const auto* held = invariant(run1.json, name);
     REQUIRE(held != nullptr);
