@@ -71,6 +71,7 @@ void Outbox::replied(uint64_t generation, uint64_t first_seq, uint64_t last_seq,
       advance(durable_seq);
       return;
     case BlockReply::gap:
+      corrupt_in_row_ = 0;  // the centre read the block: what was damaged before was damaged on its way
       acked_seq_ = durable_seq;
       rewind();
       return;
@@ -79,6 +80,7 @@ void Outbox::replied(uint64_t generation, uint64_t first_seq, uint64_t last_seq,
       paused_ = true;  // whoever did not answer may need a moment; sending at once would only spin
       return;
     case BlockReply::overloaded:
+      corrupt_in_row_ = 0;  // as for a gap; a centre with a full disk answers so for hours
       rewind();
       paused_ = true;
       return;

@@ -165,6 +165,10 @@ TEST_CASE("sync/outbox: five corrupt answers in a row halt, one good answer star
     CHECK(outbox.read_done(*read, read->from_seq, read->from_seq, 100));
     outbox.replied(outbox.generation(), read->from_seq, read->from_seq, reply, durable, "checksum");
   };
+  for (const auto readable : {BlockReply::overloaded, BlockReply::gap}) {
+    for (int i = 0; i < 4; ++i) answer(BlockReply::corrupt, 0);
+    answer(readable, 0);  // the centre could read that one: its disk is full, or it lacks what came before
+  }
   for (int i = 0; i < 4; ++i) answer(BlockReply::corrupt, 0);
   answer(BlockReply::ok, 1);
   for (int i = 0; i < 4; ++i) answer(BlockReply::corrupt, 1);
