@@ -142,6 +142,7 @@ Status SimFleet::open_store(int node) {
   store.sync = options_.disks ? storage::Sync::synced : storage::Sync::nosync;
   DROVER_ASSIGN(auto opened, sync::CentralStore::open(store));
   centre_ = std::move(opened);
+  if (!options_.books) return {};
   return open_books();
 }
 
@@ -157,6 +158,7 @@ Status SimFleet::open_books() {
 
 // A new actor with what the disk holds: nothing that the one before remembered.
 void SimFleet::start_books() {
+  if (!options_.books) return;
   DROVER_CHECK(books_.use_count() <= 1, "the econ actor outlived its restart");
   if (!books_unused_) books_.reset();
   const Status opened = books_unused_ ? Status{} : open_books();

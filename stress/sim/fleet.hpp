@@ -62,6 +62,7 @@ struct FleetOptions {
   uint64_t window_bytes = 4u << 20;
   uint64_t blob_idle_ms = 1'000;     // between questions what the centre wants, when it wanted nothing
   bool disks = false;                // power losses and disk errors are possible
+  bool books = true;                 // the coordinator keeps books
   uint64_t books_period_ms = 1'000;  // between looks of the econ actor, when it has read everything
   sync::InboxConfig inbox;
   sync::CentreConfig centre;
@@ -123,7 +124,7 @@ class SimFleet {
   Result<sync::Audit> audit(bool content) const;
   // Without the coordinator's own predictions: what it expects depends on what it had learnt by then.
   Result<Hash> dump() const;
-  // The coordinator's books; null while it has no power.
+  // The coordinator's books; null while it has no power, or keeps none.
   econ::CentralEcon* books() { return books_.get(); }
   sync::CentralStore& central() { return *centre_; }
   sync::OutboxFacts outbox(SimRobot& robot);

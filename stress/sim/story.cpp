@@ -30,6 +30,7 @@ FleetOptions fleet_options(const StoryPlan& plan, const std::vector<Fault>& faul
   o.folder = folder;
   o.ping_period_ms = plan.ping_period_ms;
   o.blob_idle_ms = plan.blob_idle_ms;
+  o.books = plan.books;
   o.books_period_ms = plan.books_period_ms;
   o.disks = std::any_of(faults.begin(), faults.end(), [](const Fault& f) {
     return f.kind == FaultKind::power_robot || f.kind == FaultKind::power_centre || f.kind == FaultKind::disk_full;
@@ -375,7 +376,7 @@ class Story {
     if (!done)
       return failed("did not drain within " + std::to_string(plan_.drain_ms_max) +
                     " ms after the last fault: " + fleet_.undrained());
-    fleet_.run_for(3 * static_cast<int64_t>(plan_.books_period_ms));  // the econ actor looks again
+    if (plan_.books) fleet_.run_for(3 * static_cast<int64_t>(plan_.books_period_ms));  // the econ actor looks again
   }
 
   // An error that a fault explains.
@@ -405,11 +406,11 @@ class Story {
     result_.records = audit->centre.records;
     for (const auto& stream : audit->streams) probe(Probe::evictions) += stream.chunks_evicted;
     count_streams(*audit);
-    if (ok()) close_books(when, audit->centre.packs);
+    if (ok() && plan_.books) close_books(when, audit->centre.packs);
   }
 
   void look_at_books(const std::string& when, bool content) {
-    if (fleet_.books() == nullptr || content || !plan_.books_each_look) return;
+    if (fleet_.books() == nullptr || content) return;
     if (const std::string why = check_books(*fleet_.books()); !why.empty()) failed(when + ": " + why);
   }
 

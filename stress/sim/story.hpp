@@ -31,8 +31,8 @@ struct StoryPlan {
   uint32_t returns_audited = 100'000;  // looks when a node comes back, at most: each reads every store
   int64_t drain_ms_max = 600'000;
   bool twin = true;
+  bool books = true;  // the coordinator keeps books, and they are judged
   uint64_t books_period_ms = 1'000;
-  bool books_each_look = true;  // false: at the end only; each look derives all of them again
   bool quotas = true;           // half of the robots get a disk that is too small for all their slices
   bool odd = true;  // records of newer kinds, records that kill, slow and narrow coordinators, rare events (buggify)
   buggify::Bug bug = buggify::Bug::none;  // seeded, for the testers' own test

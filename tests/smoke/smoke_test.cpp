@@ -103,6 +103,7 @@ TEST_CASE("smoke: the same seed gives the same physics, another seed another") {
   const Folder folder;
   const auto detail = [&](const std::string& seed) {
     const Outcome done = run(folder, "--episodes 1 --world-episodes 1 --json --seed " + seed);
+    INFO(done.out);  // which invariants were broken
     REQUIRE(done.json.is_object());
     CHECK(done.code == 0);
     const auto* physics = invariant(done.json, "physics episodes equal an independent run of their seeds");
