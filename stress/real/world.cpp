@@ -341,9 +341,9 @@ Status World::limit_files(size_t process, bool on) {
 
 // ---- the lab
 
-// Overwrites 16 bytes somewhere in the lab robot's stopped store and starts the robot: true when it refused, with an
-// error that names the file. False: the place was of no use to the store.
-Result<bool> World::damage_detected(uint64_t draw) {
+// Overwrites 16 bytes in some places of the lab robot's stopped store and starts the robot: true when it refused, with
+// an error that names the file. False: the places were of no use to the store.
+Result<bool> World::damage_detected(uint64_t draw, int places) {
   auto rng = runtime::Rng::stream(draw, "damage");
   const std::string store = lab_->folders().robots.front();
   const std::string file = store + "/data.mdb";
@@ -352,13 +352,13 @@ Result<bool> World::damage_detected(uint64_t draw) {
   const uint64_t size = fs::file_size(file, failed);
   if (failed || size < damage_bytes_min) return fail(Errc::not_found, file, "is not there, or has nothing to damage");
   std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
-  const uint64_t at = 8192 + rng.below(size - 8192 - 16);
-  std::array<char, 16> before{}, after{};
-  out.seekg(static_cast<std::streamoff>(at));
-  out.read(before.data(), before.size());
-  for (char& c : after) c = static_cast<char>(rng.next());
-  out.seekp(static_cast<std::streamoff>(at));
-  out.write(after.data(), after.size());
+  for (int place = 0; place < places; ++place) {
+    const uint64_t at = 8192 + rng.below(size - 8192 - 16);
+    std::array<char, 16> noise{};
+    for (char& c : noise) c = static_cast<char>(rng.next());
+    out.seekp(static_cast<std::streamoff>(at));
+    out.write(noise.data(), noise.size());
+  }
   out.close();
   if (!out) return fail(Errc::io, file, "cannot be damaged");
   const uint64_t log_end = fs::file_size(robot.log_file(), failed);
@@ -398,7 +398,8 @@ Status World::damage_and_reimage(const Planned& fault) {
   uint64_t draw = fault.draw;
   for (int tries = 0;; ++tries) {
     robot.kill();
-    DROVER_ASSIGN(const bool detected, damage_detected(++draw));
+    // A store whose records were all acknowledged is mostly free pages: more places with every try.
+    DROVER_ASSIGN(const bool detected, damage_detected(++draw, 1 + tries));
     if (detected) break;
     if (tries == 200) return fail(Errc::internal, "damage", "200 damages were not noticed");
   }

@@ -97,7 +97,7 @@ class World {
   Status limit_files(size_t process, bool on);
   Status damage_and_reimage(const Planned& fault);
   Status wait_for_size(const std::string& file);
-  Result<bool> damage_detected(uint64_t draw);
+  Result<bool> damage_detected(uint64_t draw, int places);
   bool lasts(Fault kind, size_t target) const;
 
   WorldOptions options_;
