@@ -502,6 +502,37 @@ Status check_list(const ReadTxn& txn, Db lists, const ListId& list, uint64_t exp
   return {};
 }
 
+// Every list, count and histogram is what the packs say, and there are no others.
+Status check_counts(const ReadTxn& txn, const Expected& expected, Db lists, Db counts) {
+  uint64_t rows_left = 0;  // counted twice: in the table, and list by list
+  DROVER_TRY(txn.for_each(lists, {}, [&](ByteView, ByteView block) -> Result<bool> {
+    rows_left += block.size() / row_bytes;
+    return true;
+  }));
+  for (const auto& [list, count] : expected.counts) {
+    rows_left -= count;
+    DROVER_TRY(check_list(txn, lists, list, count));
+    DROVER_ASSIGN(
+        const uint64_t stored,
+        detail::read_count(txn, counts, detail::count_key(list.task, static_cast<uint8_t>(list.kind), list.attribute)));
+    if (stored != count) return differs("packs.counts", "a count is wrong");
+  }
+  for (const auto& [day, count] : expected.days) {
+    const Key key = detail::count_key(day.first, detail::count_kind_day, ordered_time(day.second));
+    DROVER_ASSIGN(const uint64_t stored, detail::read_count(txn, counts, key));
+    if (stored != count) return differs("packs.counts", "the count of a day is wrong");
+  }
+  for (const auto& [place, histogram] : expected.histograms) {
+    DROVER_ASSIGN(const Histogram stored, detail::read_histogram(txn, counts, place.first, place.second));
+    if (stored != histogram) return differs("packs.counts", "a histogram is wrong");
+  }
+  DROVER_ASSIGN(const uint64_t kept, txn.count(counts));
+  if (kept != expected.counts.size() + expected.days.size() + expected.histograms.size())
+    return differs("packs.counts", "holds counts of lists that are not there");
+  if (rows_left != 0) return differs("packs.lists", "holds rows of packs that are not there");
+  return {};
+}
+
 }  // namespace
 
 Status DatapackStore::verify(const ReadTxn& txn) const {
@@ -549,33 +580,7 @@ Status DatapackStore::verify(const ReadTxn& txn) const {
     DROVER_ASSIGN(const auto stored, detail::read_totals(txn, tasks_, task));
     if (!stored || !(*stored == totals)) return differs("packs.tasks", "totals of '" + totals.name + "' are wrong");
   }
-  uint64_t rows_left = 0;  // counted twice: in the table, and list by list
-  DROVER_TRY(txn.for_each(lists_, {}, [&](ByteView, ByteView block) -> Result<bool> {
-    rows_left += block.size() / row_bytes;
-    return true;
-  }));
-  for (const auto& [list, count] : expected.counts) {
-    rows_left -= count;
-    DROVER_TRY(check_list(txn, lists_, list, count));
-    DROVER_ASSIGN(const uint64_t stored,
-                  detail::read_count(txn, counts_,
-                                     detail::count_key(list.task, static_cast<uint8_t>(list.kind), list.attribute)));
-    if (stored != count) return differs("packs.counts", "a count is wrong");
-  }
-  for (const auto& [day, count] : expected.days) {
-    const Key key = detail::count_key(day.first, detail::count_kind_day, ordered_time(day.second));
-    DROVER_ASSIGN(const uint64_t stored, detail::read_count(txn, counts_, key));
-    if (stored != count) return differs("packs.counts", "the count of a day is wrong");
-  }
-  for (const auto& [place, histogram] : expected.histograms) {
-    DROVER_ASSIGN(const Histogram stored, detail::read_histogram(txn, counts_, place.first, place.second));
-    if (stored != histogram) return differs("packs.counts", "a histogram is wrong");
-  }
-  DROVER_ASSIGN(const uint64_t counts, txn.count(counts_));
-  if (counts != expected.counts.size() + expected.days.size() + expected.histograms.size())
-    return differs("packs.counts", "holds counts of lists that are not there");
-  if (rows_left != 0) return differs("packs.lists", "holds rows of packs that are not there");
-  return {};
+  return check_counts(txn, expected, lists_, counts_);
 }
 
 }  // namespace drover::storage
