@@ -13,6 +13,7 @@ namespace drover::storage {
 namespace {
 
 using json::Member;
+using json::Members;
 
 // A text field that holds one JSON object verbatim.
 struct Raw {
@@ -154,7 +155,7 @@ class Reader {
   template <class T>
   bool object(std::string_view raw, T& v, std::string& extra) {
     if (!json::is_object(raw)) return bad(raw, "expected an object");
-    std::vector<Member> members = json::members(raw);
+    const Members members = json::members(raw);
     std::vector<bool> used(members.size());
     std::string kept;
     bool ok = true;
@@ -240,7 +241,7 @@ class Reader {
     if (!json::is_object(raw)) return bad(raw, "expected an object");
     for (const Member& m : json::members(raw)) {
       Scope scope(*this, m.key);
-      if (!read(m.value, v[m.key], lossy, nested)) return false;
+      if (!read(m.value, v[std::string(m.key)], lossy, nested)) return false;
     }
     return true;
   }
@@ -311,7 +312,7 @@ class Reader {
     v = *found;
     return true;
   }
-  static size_t find(const std::vector<Member>& members, std::string_view name, size_t hint) {
+  static size_t find(const Members& members, std::string_view name, size_t hint) {
     for (size_t i = hint; i < members.size(); ++i)
       if (members[i].key == name) return i;
     for (size_t i = 0; i < std::min(hint, members.size()); ++i)
@@ -333,7 +334,7 @@ class Writer {
   template <class T>
   void object(const T& value, const std::string& extra, const char* where) {
     T& v = const_cast<T&>(value);  // `fields` serves reader and writer; nothing is written here
-    const std::vector<Member> kept = parse_extra(extra, where);
+    const Members kept = parse_extra(extra, where);
     std::vector<bool> used(kept.size());
     bool first = true;
     out += '{';
@@ -349,7 +350,7 @@ class Writer {
   }
 
  private:
-  std::vector<Member> parse_extra(const std::string& extra, const char* where) {
+  Members parse_extra(const std::string& extra, const char* where) {
     if (extra.empty()) return {};
     const auto raw = json::scan(extra);
     if (raw && json::is_object(*raw)) return json::members(*raw);

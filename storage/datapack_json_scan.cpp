@@ -2,8 +2,12 @@
 #include "storage/datapack_json_scan.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <charconv>
-#include <set>
+#include <cstring>
+#include <deque>
+#include <span>
 
 #include "messages/check.hpp"
 
@@ -39,6 +43,27 @@ size_t utf8_bytes(std::string_view rest) {
     return second && tail(1) && tail(2) && tail(3) ? 4 : 0;
   }
   return 0;
+}
+
+// The first place from `at` on that the inside of a string cannot simply pass over: a quote, a backslash, a control
+// character or the start of a longer UTF-8 sequence. Eight bytes at a time: in x, (x - 0x01..01) & ~x & 0x80..80 marks
+// the lowest zero byte exactly (a borrow can only mark bytes above it).
+size_t plain_end(std::string_view text, size_t at) {
+  constexpr uint64_t ones = 0x0101010101010101, high_bits = 0x8080808080808080;
+  if constexpr (std::endian::native == std::endian::little)
+    for (; at + sizeof(uint64_t) <= text.size(); at += sizeof(uint64_t)) {
+      uint64_t w = 0;
+      std::memcpy(&w, text.data() + at, sizeof w);
+      const uint64_t quote = w ^ (ones * '"'), backslash = w ^ (ones * '\\');
+      const uint64_t marked =
+          (((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((w - ones * 0x20) & ~w) | w) & high_bits;
+      if (marked != 0) return at + static_cast<size_t>(std::countr_zero(marked)) / 8;
+    }
+  for (; at < text.size(); ++at) {
+    const auto c = static_cast<unsigned char>(text[at]);
+    if (c == '"' || c == '\\' || c < 0x20 || c >= 0x80) break;
+  }
+  return at;
 }
 
 class Scanner {
@@ -144,7 +169,9 @@ class Scanner {
   }
   bool string() {
     ++at_;
-    while (at_ < text_.size()) {
+    for (;;) {
+      at_ = plain_end(text_, at_);
+      if (at_ == text_.size()) break;
       const auto c = static_cast<unsigned char>(text_[at_]);
       if (c == '"') {
         ++at_;
@@ -153,8 +180,6 @@ class Scanner {
       if (c < 0x20) return bad("a control character inside a string must be escaped");
       if (c == '\\') {
         if (!escape()) return false;
-      } else if (c < 0x80) {
-        ++at_;
       } else {
         const size_t size = utf8_bytes(text_.substr(at_, 4));
         if (size == 0) return bad("not valid UTF-8");
@@ -182,64 +207,95 @@ class Scanner {
     ++at_;
     skip_blanks();
     if (peek() == '}') return ++at_, true;
-    std::vector<std::string> keys;
+    const size_t first_key = keys_.size();
     for (;;) {
       skip_blanks();
       if (peek() != '"') return bad(at_ < text_.size() ? "expected a quoted key" : "the text ends inside an object");
       const size_t start = at_;
       if (!string()) return false;
-      if (!add_key(keys, text_.substr(start, at_ - start))) return at_ = start, false;
+      if (!add_key(text_.substr(start, at_ - start))) return at_ = start, false;
       skip_blanks();
       if (peek() != ':') return bad("expected : after a key");
       ++at_;
       skip_blanks();
       if (!value(depth + 1)) return false;
       skip_blanks();
-      if (peek() == '}') return ++at_, no_twins(keys);
+      if (peek() == '}') return ++at_, no_twins(first_key);
       if (peek() != ',') return bad(at_ < text_.size() ? "expected , or }" : "the text ends inside an object");
       ++at_;
     }
   }
-  bool add_key(std::vector<std::string>& keys, std::string_view quoted) {
-    std::string key;
-    if (!unescape(quoted, key)) return bad("a key holds half of a surrogate pair");
-    keys.push_back(std::move(key));
+  bool add_key(std::string_view quoted) {
+    std::string_view key = quoted.substr(1, quoted.size() - 2);
+    if (key.find('\\') != std::string_view::npos) {
+      std::string& text = unescaped_.emplace_back();
+      if (!unescape(quoted, text)) return bad("a key holds half of a surrogate pair");
+      key = text;
+    }
+    keys_.push_back(key);
     return true;
   }
-  bool no_twins(std::vector<std::string>& keys) {
-    std::sort(keys.begin(), keys.end());
-    const auto twin = std::adjacent_find(keys.begin(), keys.end());
-    if (twin == keys.end()) return true;
-    problem_ = "the key '" + *twin + "' occurs twice in one object";
-    return false;
+  // Takes the keys of the object that ends here off the stack.
+  bool no_twins(size_t first_key) {
+    const auto keys = std::span(keys_).subspan(first_key);
+    const std::string_view* twin = nullptr;
+    if (keys.size() <= 16) {
+      for (size_t i = 1; i < keys.size() && twin == nullptr; ++i)
+        for (size_t k = 0; k < i && twin == nullptr; ++k)
+          if (keys[k] == keys[i]) twin = &keys[i];
+    } else {
+      std::sort(keys.begin(), keys.end(), [](std::string_view a, std::string_view b) {
+        return a.size() != b.size() ? a.size() < b.size() : a < b;
+      });
+      const auto at = std::adjacent_find(keys.begin(), keys.end());
+      if (at != keys.end()) twin = &*at;
+    }
+    if (twin != nullptr) problem_ = "the key '" + std::string(*twin) + "' occurs twice in one object";
+    keys_.resize(first_key);
+    return twin == nullptr;
   }
 
   std::string_view text_;
   size_t at_ = 0;
   std::string problem_;
+  std::vector<std::string_view> keys_;  // of the objects that are open, the innermost last
+  std::deque<std::string> unescaped_;   // what keys with escapes say
 };
 
 // Walks over one part of text that was checked.
 size_t skip_string(std::string_view text, size_t at) {
-  for (++at; text[at] != '"'; ++at)
-    if (text[at] == '\\') ++at;
-  return at + 1;
+  for (++at;;) {
+    at = plain_end(text, at);
+    if (text[at] == '"') return at + 1;
+    at += text[at] == '\\' ? 2 : 1;
+  }
 }
+// Bytes that decide where a value ends: quotes and brackets, and for numbers and words what may follow them.
+constexpr auto structural = [] {
+  std::array<bool, 256> is{};
+  for (const char c : std::string_view("\"{}[]")) is[static_cast<unsigned char>(c)] = true;
+  return is;
+}();
 size_t skip_value(std::string_view text, size_t at) {
   if (text[at] == '"') return skip_string(text, at);
-  size_t depth = 0;
-  while (at < text.size()) {
+  if (text[at] != '{' && text[at] != '[') {
+    while (at < text.size() && text[at] != ',' && text[at] != '}' && text[at] != ']' && !blank(text[at])) ++at;
+    return at;
+  }
+  for (size_t depth = 0;;) {
+    while (!structural[static_cast<unsigned char>(text[at])]) ++at;
     const char c = text[at];
     if (c == '"') {
       at = skip_string(text, at);
       continue;
     }
-    if (c == '{' || c == '[') ++depth;
-    if (depth == 0 && (c == ',' || c == '}' || c == ']' || blank(c))) return at;
     ++at;
-    if ((c == '}' || c == ']') && --depth == 0) return at;
+    if (c == '{' || c == '[') {
+      ++depth;
+    } else if (--depth == 0) {
+      return at;
+    }
   }
-  return at;
 }
 size_t skip_blanks(std::string_view text, size_t at) {
   while (at < text.size() && blank(text[at])) ++at;
@@ -325,17 +381,23 @@ Result<std::string_view> scan(std::string_view text) {
   return Scanner(text).run();
 }
 
-std::vector<Member> members(std::string_view object) {
-  std::vector<Member> out;
+Members members(std::string_view object) {
+  Members out;
+  out.list_.reserve(16);
   size_t at = skip_blanks(object, 1);
   while (object[at] != '}') {
     Member m;
     const size_t key_end = skip_string(object, at);
-    DROVER_CHECK(unescape(object.substr(at, key_end - at), m.key), "members() needs text that passed scan()");
+    m.key = object.substr(at + 1, key_end - at - 2);
+    if (m.key.find('\\') != std::string_view::npos) {
+      std::string& text = out.unescaped_.emplace_front();
+      DROVER_CHECK(unescape(object.substr(at, key_end - at), text), "members() needs text that passed scan()");
+      m.key = text;
+    }
     at = skip_blanks(object, skip_blanks(object, key_end) + 1);
     const size_t end = skip_value(object, at);
     m.value = object.substr(at, end - at);
-    out.push_back(std::move(m));
+    out.list_.push_back(m);
     at = skip_blanks(object, end);
     if (object[at] == ',') at = skip_blanks(object, at + 1);
   }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <forward_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,8 +19,29 @@ namespace drover::storage::json {
 inline constexpr uint32_t depth_max = 64;
 
 struct Member {
-  std::string key;         // unescaped
+  std::string_view key;    // unescaped; lives as long as its Members
   std::string_view value;  // raw text, without surrounding blanks
+};
+
+// The members of one object in the order of the text. Keys with escapes are kept here, the others are slices.
+class Members {
+ public:
+  Members() = default;
+  Members(Members&&) noexcept = default;
+  Members& operator=(Members&&) noexcept = default;
+  Members(const Members&) = delete;
+  Members& operator=(const Members&) = delete;
+
+  size_t size() const noexcept { return list_.size(); }
+  bool empty() const noexcept { return list_.empty(); }
+  const Member& operator[](size_t i) const noexcept { return list_[i]; }
+  std::vector<Member>::const_iterator begin() const noexcept { return list_.begin(); }
+  std::vector<Member>::const_iterator end() const noexcept { return list_.end(); }
+
+ private:
+  friend Members members(std::string_view object);
+  std::vector<Member> list_;
+  std::forward_list<std::string> unescaped_;  // its nodes stay where they are when this moves
 };
 
 // Position of `at` in `text` as "line:column", both from 1, columns in bytes.
@@ -30,7 +52,7 @@ std::string position_of(std::string_view text, size_t at);
 Result<std::string_view> scan(std::string_view text);
 
 // Takes a checked object or array apart. The slices point into `text`; it must have passed `scan`.
-std::vector<Member> members(std::string_view object);
+Members members(std::string_view object);
 std::vector<std::string_view> items(std::string_view array);
 
 inline bool is_object(std::string_view value) {

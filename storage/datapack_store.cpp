@@ -402,8 +402,8 @@ Result<PutOutcome> DatapackBatch::put(const PreparedPack& pack) {
   if (totals_.at(pack.task).name != pack.task_name)
     return fail(Errc::conflict, "task_name", "'" + pack.task_name + "' has the hash of another task");
   const Key data_key = detail::data_key(pack.row.id());
-  DROVER_TRY(txn_.put(store_.data_, data_key, pack.flat));
-  DROVER_TRY(txn_.put(store_.todo_, data_key, {}));
+  DROVER_TRY(txn_.put_ascending(store_.data_, data_key, pack.flat));
+  DROVER_TRY(txn_.put_ascending(store_.todo_, data_key, {}));
   Key id_key;
   const std::array<ByteView, 2> views{std::as_bytes(std::span(&pack.task, 1)), std::as_bytes(std::span(&pack.row, 1))};
   DROVER_TRY(txn_.put_parts(store_.ids_, id_key.text(pack.pack_id), views));

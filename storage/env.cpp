@@ -447,7 +447,7 @@ Status WriteTxn::failed(int rc, uint32_t index, ByteView key) {
   return tl::unexpected(std::move(error));
 }
 
-Status WriteTxn::put_with(Db db, ByteView key, std::span<const ByteView> parts, unsigned flags) {
+Status WriteTxn::put_with(Db db, ByteView key, std::span<const ByteView> parts, unsigned flags, Fallback fallback) {
   DROVER_CHECK(db.index_ < core_->dbis.size(), "a Db that is not of this Env");
   if (key.empty() || key.size() > key_max_bytes)
     return fail(Errc::invalid_argument, core_->where(db.index_), "empty, too long or malformed key");
@@ -457,7 +457,11 @@ Status WriteTxn::put_with(Db db, ByteView key, std::span<const ByteView> parts, 
     return fail(Errc::too_large, core_->where(db.index_) + " key " + printable(key), "value over 4 GiB");
   MDB_val k = to_val(key);
   MDB_val v{size + detail::seal_bytes, nullptr};
-  const int rc = mdb_put(static_cast<MDB_txn*>(txn_), core_->dbis[db.index_], &k, &v, flags | MDB_RESERVE);
+  int rc = mdb_put(static_cast<MDB_txn*>(txn_), core_->dbis[db.index_], &k, &v, flags | MDB_RESERVE);
+  if (rc == MDB_KEYEXIST && fallback == Fallback::put) {  // not above the last key; nothing was touched
+    v = {size + detail::seal_bytes, nullptr};
+    rc = mdb_put(static_cast<MDB_txn*>(txn_), core_->dbis[db.index_], &k, &v, MDB_RESERVE);
+  }
   if (rc != 0) return failed(rc, db.index_, key);
   auto* at = static_cast<std::byte*>(v.mv_data);
   for (const ByteView part : parts) {
@@ -470,11 +474,15 @@ Status WriteTxn::put_with(Db db, ByteView key, std::span<const ByteView> parts, 
 }
 
 Status WriteTxn::put_parts(Db db, ByteView key, std::span<const ByteView> parts) {
-  return put_with(db, key, parts, 0);
+  return put_with(db, key, parts, 0, Fallback::none);
 }
 
 Status WriteTxn::append(Db db, ByteView key, ByteView value) {
-  return put_with(db, key, std::span(&value, 1), MDB_APPEND);
+  return put_with(db, key, std::span(&value, 1), MDB_APPEND, Fallback::none);
+}
+
+Status WriteTxn::put_ascending(Db db, ByteView key, ByteView value) {
+  return put_with(db, key, std::span(&value, 1), MDB_APPEND, Fallback::put);
 }
 
 Result<bool> WriteTxn::erase(Db db, ByteView key) {

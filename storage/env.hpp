@@ -140,6 +140,8 @@ class WriteTxn : public ReadTxn {
   Status put_parts(Db db, ByteView key, std::span<const ByteView> parts);
   // The same for a key above all others of the table (faster, fills pages). Other keys: invalid_argument.
   Status append(Db db, ByteView key, ByteView value);
+  // The same as put, but a key above all others of the table fills pages, where put leaves them half empty.
+  Status put_ascending(Db db, ByteView key, ByteView value);
   // True when there was something to erase.
   Result<bool> erase(Db db, ByteView key);
   // Erases all keys with this prefix; returns how many.
@@ -148,7 +150,8 @@ class WriteTxn : public ReadTxn {
  private:
   friend class Env;
   WriteTxn(const detail::EnvCore* core, void* txn) : ReadTxn(core, txn) {}
-  Status put_with(Db db, ByteView key, std::span<const ByteView> parts, unsigned flags);
+  enum class Fallback { none, put };  // when MDB_APPEND is refused
+  Status put_with(Db db, ByteView key, std::span<const ByteView> parts, unsigned flags, Fallback fallback);
   Status failed(int rc, uint32_t index, ByteView key);
   int rc_ = 0;  // first error LMDB gave
 };

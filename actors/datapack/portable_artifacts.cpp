@@ -16,7 +16,7 @@ namespace drover::datapack {
 namespace {
 
 namespace json = storage::json;
-using Members = std::vector<json::Member>;
+using json::Members;
 using Items = std::vector<std::string_view>;
 
 constexpr double coordinate_max_m = 1e6;
@@ -231,7 +231,7 @@ Result<TrackMap> named_tracks(const Node& table) {
   TrackMap tracks;
   for (const auto& [name, rows] : named) {
     if (name.size() > text_max_bytes) return table.bad("has a name that is too long");
-    tracks[name] = Track{name, false, std::vector<TrackSample>(1)};
+    tracks[std::string(name)] = Track{std::string(name), false, std::vector<TrackSample>(1)};
   }
   return tracks;
 }
@@ -282,7 +282,7 @@ Status read_other_cameras(const Fields& root, RgbFeatures& out) {
     DROVER_ASSIGN(const Fields fields, Fields::of(node));
     if (name.size() > text_max_bytes) return table.bad("has a name that is too long");
     if (name == out.cameras.front().camera) return node.bad("is the main camera already");
-    DROVER_ASSIGN(auto camera, camera_of(fields, name, out.dim, out.stride_s));
+    DROVER_ASSIGN(auto camera, camera_of(fields, std::string(name), out.dim, out.stride_s));
     out.cameras.push_back(std::move(camera));
   }
   return {};

@@ -1,6 +1,7 @@
 // A robot's journal: appending records in groups, each group one commit, beside plain LMDB and a plain file.
 #include "raw.hpp"
 #include "storage/journal.hpp"
+#include "warm.hpp"
 
 namespace drover::bench {
 
@@ -9,7 +10,7 @@ namespace {
 constexpr size_t record_bytes = 400;
 
 double journal_seconds(const Settings& settings, const RawLoad& load) {
-  warm_page_cache(settings, load.values * load.value_bytes);
+  warm_page_cache(fresh_folder(settings, "warm") / "pages", load.values * load.value_bytes);
   const auto folder = fresh_folder(settings, "journal");
   storage::EnvOptions options;
   options.path = folder;

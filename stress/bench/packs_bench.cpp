@@ -21,6 +21,7 @@
 #include "storage/datapack_json.hpp"
 #include "storage/datapack_store.hpp"
 #include "storage/jsonl.hpp"
+#include "warm.hpp"
 
 namespace {
 
@@ -171,6 +172,8 @@ class Bench {
     return must(Env::open(o));
   }
 
+  void warm() const { bench::warm_page_cache(options_.dir.string() + ".warm", uint64_t{512} << 20); }
+
   void import() {
     std::mt19937_64 rng(1);
     double seconds = 0, encoded_seconds = 0, prepare_seconds = 0;
@@ -192,6 +195,7 @@ class Bench {
       PackPreparer preparer;
       for (const Datapack& p : packs) prepared.push_back(must(preparer.prepare(p)));
       prepare_seconds += seconds_since(began);
+      warm();
       began = Clock::now();
       must(env_.write([&](WriteTxn& txn) -> Status {
         DatapackBatch batch(store_, txn);
@@ -200,6 +204,7 @@ class Bench {
       }));
       seconds += seconds_since(began);
       if (sqlite_) {
+        warm();
         began = Clock::now();
         sqlite_->import(packs);
         sqlite_seconds_ += seconds_since(began);
@@ -287,6 +292,7 @@ class Bench {
         }));
         waiting.clear();
       };
+      warm();
       const auto began = Clock::now();
       PreparedSink sink;
       sink.threads = std::clamp(std::thread::hardware_concurrency(), 2u, 5u) - 1;
@@ -312,6 +318,7 @@ class Bench {
     const Db raw = env_.db("raw");
     std::string value(pack_bytes_, 'x');
     const auto key_of = [](uint64_t i) { return Key().u64(i * 0x9e3779b97f4a7c15u).u64(i); };
+    warm();
     auto began = Clock::now();
     must(env_.write([&](WriteTxn& txn) -> Status {
       for (uint64_t i = 0; i < count; ++i) DROVER_TRY(txn.put(raw, key_of(i), as_bytes(value)));

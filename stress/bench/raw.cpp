@@ -17,6 +17,8 @@
 #include <memory>
 #include <thread>
 
+#include "warm.hpp"
+
 namespace drover::bench {
 
 namespace {
@@ -45,19 +47,8 @@ network::Credentials credentials(const network::AuthorityPem& authority, network
 
 // ---- disk
 
-void warm_page_cache(const Settings& settings, uint64_t bytes) {
-  const auto folder = fresh_folder(settings, "warm");
-  const Bytes piece = random_bytes(settings.seed, 1u << 20);
-  const int fd = ::open((folder / "pages").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-  ok(fd >= 0, "open");
-  for (uint64_t done = 0; done < bytes; done += piece.size())
-    ok(::write(fd, piece.data(), piece.size()) == static_cast<ssize_t>(piece.size()), "write");
-  ::close(fd);
-  std::filesystem::remove_all(folder);
-}
-
 double raw_lmdb_seconds(const Settings& settings, const RawLoad& load) {
-  warm_page_cache(settings, load.values * load.value_bytes);
+  warm_page_cache(fresh_folder(settings, "warm") / "pages", load.values * load.value_bytes);
   const auto folder = fresh_folder(settings, "raw-lmdb");
   const Bytes value = random_bytes(settings.seed, load.value_bytes);
   MDB_env* env = nullptr;
@@ -85,7 +76,7 @@ double raw_lmdb_seconds(const Settings& settings, const RawLoad& load) {
 }
 
 double raw_file_seconds(const Settings& settings, const RawLoad& load) {
-  warm_page_cache(settings, load.values * load.value_bytes);
+  warm_page_cache(fresh_folder(settings, "warm") / "pages", load.values * load.value_bytes);
   const auto folder = fresh_folder(settings, "raw-file");
   const Bytes group = random_bytes(settings.seed, load.value_bytes * load.group_values);
   const int fd = ::open((folder / "log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);

@@ -19,11 +19,6 @@ struct RawLoad {
   bool sync = true;
 };
 
-// Makes the next `bytes` of page cache cheap: writes a file of that size and removes it. A virtual machine gives freed
-// memory back to its host within seconds, and the first write to a page that the host has to find again costs several
-// times the write; whoever runs second would look better. Called before each measurement of a pair, ours and raw.
-void warm_page_cache(const Settings& settings, uint64_t bytes);
-
 // Seconds for plain LMDB puts under increasing 8-byte keys, one commit per group. No checksums, no framing.
 double raw_lmdb_seconds(const Settings& settings, const RawLoad& load);
 

@@ -7,6 +7,7 @@
 
 #include "net_fleet.hpp"
 #include "raw.hpp"
+#include "warm.hpp"
 
 namespace drover::bench {
 
@@ -55,7 +56,7 @@ SyncRun run_sync(const Settings& settings, bool sync, uint64_t records_each, uin
     run.records = records_each * robots;
     const uint64_t bytes = fleet.prefill(records_each, record_bytes, settings.seed);
     ::sync();
-    warm_page_cache(settings, bytes);
+    warm_page_cache(fresh_folder(settings, "warm") / "pages", bytes);
     fleet.start_coordinator();
     const auto began = Clock::now();
     fleet.start_robots();

@@ -145,7 +145,7 @@ TEST_CASE("storage/datapack_json: random text keeps every part of it on the way 
         value.append(json::members(m.value).empty() ? "" : " , ").append(m.value.substr(1));
       }
       if (line.size() > 1) line.push_back(',');
-      line.append(json_text(m.key));
+      line.append(json_text(std::string(m.key)));
       line.append(":\t");
       line.append(value);
     }

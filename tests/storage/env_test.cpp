@@ -96,6 +96,39 @@ TEST_CASE("storage/env: what is written is read, also after reopening, and an er
   CHECK(must(env.read([&](const ReadTxn& txn) { return txn.count(env.db("t")); })) == 0);
 }
 
+TEST_CASE("storage/env: put_ascending stores what put stores, in any order, and fills pages when keys ascend") {
+  TempDir dir;
+  Env env = must(Env::open(options_for(dir.store(), {"put", "ascending", "mixed"})));
+  const auto value_of = [](uint64_t n) { return std::string(1'800, static_cast<char>('a' + n % 26)); };
+  constexpr uint64_t count = 500;
+  const auto pages = [&] { return must(env.facts()).used_bytes / 4096; };
+  const uint64_t empty = pages();
+  must(env.write([&](WriteTxn& txn) -> Status {
+    for (uint64_t n = 0; n < count; ++n)
+      DROVER_TRY(txn.put_ascending(env.db("ascending"), key_of(n), as_bytes(value_of(n))));
+    return {};
+  }));
+  const uint64_t ascending = pages() - empty;
+  CHECK(ascending < count * 6 / 10);  // two values to a page
+  must(env.write([&](WriteTxn& txn) -> Status {
+    for (uint64_t n = 0; n < count; ++n) DROVER_TRY(txn.put(env.db("put"), key_of(n), as_bytes(value_of(n))));
+    for (uint64_t n = 0; n < count; ++n) {  // every key in another order, twice: the second time replaces
+      const uint64_t key = n * 7 % count;
+      DROVER_TRY(txn.put_ascending(env.db("mixed"), key_of(key), as_bytes("first")));
+      DROVER_TRY(txn.put_ascending(env.db("mixed"), key_of(key), as_bytes(value_of(key))));
+    }
+    return {};
+  }));
+  must(env.read([&](const ReadTxn& txn) -> Status {
+    for (const char* table : {"ascending", "mixed"}) {
+      CHECK(must(txn.count(env.db(table))) == count);
+      for (uint64_t n = 0; n < count; ++n)
+        CHECK(as_text(*must(txn.get(env.db(table), key_of(n)))) == as_text(*must(txn.get(env.db("put"), key_of(n)))));
+    }
+    return {};
+  }));
+}
+
 TEST_CASE("storage/env: prefixes are erased whole and nothing else") {
   TempDir dir;
   Env env = must(Env::open(options_for(dir.store(), {"t"})));
