@@ -72,6 +72,7 @@ class RobotSource final : public Source {
     central.verify = storage::Verify::none;
     DROVER_ASSIGN(auto store, sync::CentralStore::open(central));
     DROVER_TRY(replay(env, journal, *store));
+    DROVER_TRY(take_knowledge(env, *store));
     return std::unique_ptr<Source>(new RobotSource(std::move(env), std::move(scratch), std::move(store)));
   }
   Result<std::string> ask(const Json& request) override { return central_.ask(request); }
@@ -81,6 +82,17 @@ class RobotSource final : public Source {
  private:
   RobotSource(storage::Env env, ScratchFolder scratch, std::unique_ptr<sync::CentralStore> store)
       : env_(std::move(env)), scratch_(std::move(scratch)), central_(std::move(store)) {}
+
+  // What the robot believes, which may be older than what the centre publishes. A store from before has no table for
+  // it.
+  static Status take_knowledge(const storage::Env& env, sync::CentralStore& store) {
+    const auto knowledge = storage::KnowledgeStore::open(env);
+    DROVER_ASSIGN(const auto held, env.read([&](const storage::ReadTxn& txn) { return knowledge.newest_in(txn); }));
+    if (held.version == 0) return {};
+    DROVER_ASSIGN(const uint64_t version, store.publish(held.version, held.bytes.view()));
+    (void)version;
+    return {};
+  }
 
   static Status replay(const storage::Env& env, const storage::Journal& journal, sync::CentralStore& store) {
     const sync::StreamId stream{journal.identity().robot, journal.identity().incarnation};

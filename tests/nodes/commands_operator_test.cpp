@@ -163,6 +163,30 @@ TEST_CASE("nodes/episodes: a robot's own store lists its episodes and gives its 
   CHECK(drover_run("packs list").code == 2);
 }
 
+TEST_CASE("nodes/knowledge: a robot's own store shows what the robot believes") {
+  const TempDir dir;
+  const std::string at = " --store " + dir.file("r");
+  const auto key = must(generate_ed25519());
+  sync::RobotStoreOptions options;
+  options.path = dir.file("r");
+  options.robot = "robot-1";
+  options.incarnation = 5;
+  options.sync = storage::Sync::nosync;
+  options.knowledge_key = key.public_key;
+  must(sync::RobotStore::open(options));
+  CHECK(has(drover_run("knowledge show" + at), "no knowledge has been published yet"));
+  {
+    Knowledge knowledge;
+    knowledge.version = 7;
+    knowledge.author = "operator/ops";
+    knowledge.documents["words"] = Bytes::copy_of(std::string_view("a b"));
+    auto store = must(sync::RobotStore::open(options));
+    must(store.apply_knowledge(encode(must(sign_knowledge(knowledge, key)))));
+  }
+  CHECK(has(drover_run("knowledge show" + at), "version 7"));
+  CHECK(drover_run("knowledge show words" + at).text == "a b");
+}
+
 TEST_CASE("nodes/fleet: status names the quarantine, and forgiving ends it") {
   const TempDir dir;
   {
