@@ -60,6 +60,7 @@ class CrashStory {
       advance(250);
     }
     drain();
+    rest();
     if (ok()) look(true, "at the end");
     if (ok()) count();
     if (ok()) close_books();
@@ -183,6 +184,13 @@ class CrashStory {
       if (fleet_.run_until([&] { return fleet_.drained(); }, 100) && all() && fleet_.published() > 0 && lit()) return;
     }
     if (ok()) failed("did not drain: " + fleet_.undrained());
+  }
+
+  // Time for the books to read what came last. Whether they do is looked at afterwards.
+  void rest() {
+    calm_ = true;
+    fleet_.run_for(3 * books_period_ms);
+    calm_ = false;
   }
 
   void look(bool content, const std::string& when) {
