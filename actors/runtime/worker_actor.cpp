@@ -1,5 +1,7 @@
 #include "actors/runtime/worker_actor.hpp"
 
+#include <sys/resource.h>
+
 #include <caf/stateful_actor.hpp>
 #include <chrono>
 
@@ -16,6 +18,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::runtime::WorkerTick)
 namespace drover::runtime {
 namespace {
 
+constexpr int worker_nice = 10;
+
 struct WorkerState;
 using WorkerActor = caf::stateful_actor<WorkerState>;
 
@@ -26,8 +30,18 @@ struct WorkerState {
   WorkerConfig config;
   std::shared_ptr<Work> work;
   bool failing = false;  // said already
+  bool yielding = false;
+
+  // On Linux a nice value is that of the calling thread, which is this actor's own and ends with it. Others keep
+  // theirs.
+  void yield_to_others() {
+    if (yielding || env->simulated()) return;
+    yielding = true;
+    (void)setpriority(PRIO_PROCESS, 0, worker_nice);
+  }
 
   void tick() {
+    yield_to_others();
     const auto more = work->step(*self);
     if (!more && !failing)
       env->log(LogLevel::warn, config.name + ".failed reason=" + log_value(more.error().message()));

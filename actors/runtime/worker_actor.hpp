@@ -3,7 +3,8 @@
 //
 // Between two steps it goes back to its mailbox, so that stopping waits for one step at most. A step that fails is
 // logged ("NAME.failed reason=..."), once until a step succeeds, and taken again after the rest.
-// Threads: steps run on the worker's own thread; in a simulation there is only one.
+// Threads: steps run on the worker's own thread, which leaves the processor to those that receive, answer and store
+// (nice 10); in a simulation there is only one.
 #pragma once
 
 #include <caf/actor.hpp>
