@@ -157,7 +157,7 @@ Status World::turn() {
   }
   DROVER_TRY(keep_running());
   if (now >= next_feed_) {
-    next_feed_ = now + milliseconds(100);
+    next_feed_ = now + feed_period_;
     if (feeding_) DROVER_TRY(feed_all());
   }
   if (now >= next_sample_) {

@@ -66,6 +66,8 @@ class World {
   const crash::Logs& logs() const { return *logs_; }
   Proxy& proxy(size_t robot) { return *proxies_[robot]; }
   void feed(bool on) { feeding_ = on; }
+  // How often robots are looked after: at most one file each time. 100 ms keeps all of them at work all the time.
+  void feed_every(std::chrono::milliseconds period) { feed_period_ = period; }
   // Bytes that robots have sent over their links so far.
   uint64_t wire_bytes() const;
   const std::array<Count, fault_count>& counts() const { return counts_; }
@@ -114,6 +116,7 @@ class World {
   Clock::time_point next_feed_{}, next_sample_{};
   std::vector<Clock::time_point> trouble_until_;  // by process: ending by itself is allowed
   bool feeding_ = true;
+  std::chrono::milliseconds feed_period_{100};
   uint32_t restarts_ = 0;
   uint32_t reimaged_ = 0;
 };
