@@ -4,6 +4,8 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
 #include <chrono>
+#include <optional>
+#include <utility>
 
 #include "messages/buggify.hpp"
 
@@ -14,6 +16,11 @@ using namespace network;
 using runtime::log_value;
 using runtime::LogLevel;
 using Millis = std::chrono::milliseconds;
+
+constexpr uint64_t ping_wait_ms = 10;  // for the centre's own word, before a heartbeat is answered without it
+
+// To a peer's actor itself: a ping has waited long enough.
+struct PingLate {};
 
 // From a peer's actor to its parent: how an append went.
 struct AppendNoted {
@@ -26,6 +33,7 @@ struct AppendNoted {
 }  // namespace drover::sync
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::sync::AppendNoted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(drover::sync::PingLate)
 
 namespace drover::sync {
 namespace {
@@ -45,6 +53,9 @@ struct PeerState {
   runtime::Ref centre;
   caf::actor parent;
   uint64_t durable_seq = 0;
+  std::optional<CentralFacts> central;                        // as the centre said last
+  bool asking = false;                                        // and it is being asked again
+  std::vector<caf::typed_response_promise<PingReply>> pings;  // not answered yet; the listener caps the calls of a peer
 
   const std::string& robot() const { return hello.session.peer.node_id; }
   Millis timeout() const { return Millis(config.store_timeout_ms); }
@@ -92,18 +103,36 @@ struct PeerState {
     return promise;
   }
 
+  // A heartbeat does not wait for the disk: when the centre is in a transaction, the answer is what it said last.
   caf::result<PingReply> ping() {
     auto promise = self->make_response_promise<PingReply>();
+    pings.push_back(promise);
+    ask_central();
+    if (central) self->delayed_send(self, Millis(ping_wait_ms), PingLate{});
+    return promise;
+  }
+  void ask_central() {
+    if (asking) return;
+    asking = true;
     centre.request(self, timeout(), AskCentral{robot(), hello.incarnation})
         .then(
-            [this, promise](CentralFacts& f) mutable {
-              promise.deliver(
-                  PingReply(Pong{durable_seq, f.knowledge_version, f.chunks_wanted, env->unix_ns(), f.applied_seq}));
+            [this](CentralFacts& f) {
+              asking = false;
+              central = std::move(f);
+              answer_pings();
             },
-            [promise](caf::error&) mutable {
-              promise.deliver(PingReply(fail(Errc::unavailable, "centre", "the store did not answer")));
+            [this](caf::error&) {
+              asking = false;
+              central.reset();  // what it said is too old to be told
+              for (auto& ping : std::exchange(pings, {}))
+                ping.deliver(PingReply(fail(Errc::unavailable, "centre", "the store did not answer")));
             });
-    return promise;
+  }
+  void answer_pings() {
+    if (!central) return;
+    for (auto& ping : std::exchange(pings, {}))
+      ping.deliver(PingReply(
+          Pong{durable_seq, central->knowledge_version, central->chunks_wanted, env->unix_ns(), central->applied_seq}));
   }
 };
 
@@ -131,6 +160,7 @@ caf::behavior peer_actor(PeerActor* self, runtime::Environment* env, SessionsCon
         return s.forward<QueryReply>(s.centre, RunQuery{r.session.peer, r.request}, "query");
       },
       [&s](const PeerPing&) { return s.ping(); },
+      [&s](const PingLate&) { s.answer_pings(); },
   };
 }
 

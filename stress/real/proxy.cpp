@@ -28,6 +28,7 @@ using std::chrono::milliseconds;
 constexpr size_t piece_bytes = 8 << 10;
 constexpr size_t held_bytes_max = 32 << 10;  // of one way: what the wire itself holds
 constexpr int socket_buffer_bytes = 16 << 10;
+constexpr int segment_bytes = 1448;
 constexpr size_t connections_max = 256;
 
 sockaddr_in loopback(uint16_t port) {
@@ -45,6 +46,9 @@ int new_socket() {
   setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes, sizeof socket_buffer_bytes);
   setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes, sizeof socket_buffer_bytes);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  // Segments as on a wire. Those of loopback are larger than these buffers: each window update would wait for the timer
+  // of delayed acknowledgements, 40 ms.
+  setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment_bytes, sizeof segment_bytes);
   return fd;
 }
 

@@ -3,7 +3,10 @@
 
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
 #include <chrono>
+#include <memory>
+#include <vector>
 
 #include "actors/runtime/simulation.hpp"
 #include "actors/sync/sessions_actor.hpp"
@@ -79,7 +82,84 @@ Seen send(const Bytes& block) {
   return seen;
 }
 
+// A centre that answers `quick` questions and is then in a transaction for ever.
+caf::behavior busy_centre(caf::event_based_actor* self, int quick) {
+  auto asked = std::make_shared<int>(0);
+  auto held = std::make_shared<std::vector<caf::typed_response_promise<CentralFacts>>>();
+  return {[](const OpenStream&) { return Result<StreamOpened>(StreamOpened{0}); },
+          [self, asked, held, quick](const AskCentral&) -> caf::result<CentralFacts> {
+            auto promise = self->make_response_promise<CentralFacts>();
+            if (++*asked > quick) {
+              held->push_back(promise);
+              return promise;
+            }
+            CentralFacts facts;
+            facts.applied_seq = static_cast<uint64_t>(*asked);
+            promise.deliver(facts);
+            return promise;
+          }};
+}
+
+struct Heartbeat {
+  int64_t asked_ms = 0, answered_ms = -1;
+  network::PingReply reply = fail(Errc::internal, "test", "no answer");
+};
+
+// Pings once a second.
+caf::behavior pinging(caf::event_based_actor* self, std::vector<Heartbeat>* beats, runtime::Simulation* sim,
+                      caf::actor sessions, size_t count) {
+  network::PeerHello hello;
+  hello.session = {1, {network::Role::robot, "robot-1"}};
+  hello.incarnation = 7;
+  beats->resize(count);
+  self->request(sessions, std::chrono::seconds(5), hello).then([=](network::HelloReply& reply) {
+    REQUIRE(reply);
+    for (size_t i = 0; i < count; ++i) self->delayed_send(self, std::chrono::seconds(i), static_cast<int>(i));
+  });
+  return {[=](int number) {
+    Heartbeat& beat = (*beats)[static_cast<size_t>(number)];
+    beat.asked_ms = sim->now_ms();
+    network::PeerPing ping;
+    ping.session = hello.session;
+    self->request(sessions, std::chrono::minutes(5), ping).then([sim, &beat](network::PingReply& reply) {
+      beat.answered_ms = sim->now_ms();
+      beat.reply = std::move(reply);
+    });
+  }};
+}
+
+std::vector<Heartbeat> heartbeats(int quick, size_t count, int64_t for_ms) {
+  runtime::Simulation sim(2);
+  auto& env = sim.environment("centre");
+  std::vector<Heartbeat> beats;
+  const auto store = env.spawn(busy_centre, quick);
+  env.directory().bind("inbox", store);
+  env.directory().bind("centre", store);
+  const auto sessions = spawn_sessions(env, {}, env.ref("listener"), env.ref("inbox"), env.ref("centre"));
+  const auto robot = env.spawn(pinging, &beats, &sim, sessions, count);
+  sim.run_for(for_ms);
+  for (const auto& actor : {robot, sessions, store}) caf::anon_send_exit(actor, caf::exit_reason::kill);
+  sim.drain();
+  return beats;
+}
+
 }  // namespace
+
+TEST_CASE("sync/sessions: a heartbeat does not wait for a centre that is busy, and says what that said last") {
+  const auto beats = heartbeats(3, 4, 10'000);  // the hello asks once, too
+  for (size_t i = 0; i < beats.size(); ++i) {
+    REQUIRE(beats[i].reply);
+    CHECK(beats[i].answered_ms - beats[i].asked_ms <= 10);
+    CHECK(beats[i].reply->applied_seq == std::min<uint64_t>(i + 2, 3));  // the third and fourth are the second's
+  }
+}
+
+TEST_CASE("sync/sessions: a centre that does not answer within the bound is told of") {
+  const auto beats = heartbeats(1, 1, 40'000);
+  REQUIRE_FALSE(beats[0].reply);
+  CHECK(beats[0].reply.error().code == Errc::unavailable);
+  CHECK(beats[0].answered_ms - beats[0].asked_ms == 30'000);
+}
 
 TEST_CASE("sync/sessions: a block whose records are what they claim reaches the inbox") {
   const Seen seen = send(block_with(true));
